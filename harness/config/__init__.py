@@ -1,0 +1,1 @@
+"""YAML to experiments, workloads and settings; the only user of yaml."""

@@ -1,0 +1,1 @@
+"""Guests: libvirt domains, consoles, SSH, disks."""

@@ -1,0 +1,1 @@
+"""The host: processes, paths, locks, leases, probes."""

@@ -1,0 +1,59 @@
+"""Folders of kab: what may be thrown away (cache), what may not (state), and what dies with the boot (runtime)."""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Paths:
+    """Roots of everything that kab writes."""
+
+    # Kernels, images, package lists: can be made again.
+    cache: Path
+    # The results database, leases, accelerator memory: cannot.
+    state: Path
+
+    @property
+    def kernels(self) -> Path:
+        """Content-addressed kernels."""
+        return self.cache / "kernels"
+
+    @property
+    def images(self) -> Path:
+        """Guest root images by recipe digest."""
+        return self.cache / "images"
+
+    @property
+    def apt(self) -> Path:
+        """The private APT root."""
+        return self.cache / "apt"
+
+    @property
+    def database(self) -> Path:
+        """The default results database."""
+        return self.state / "results.sqlite"
+
+    @property
+    def leases(self) -> Path:
+        """What live processes of kab own, so that what dead ones owned can be removed."""
+        return self.state / "leases"
+
+    @property
+    def libvirt(self) -> Path:
+        """Root of the embedded libvirt driver."""
+        return self.state / "libvirt"
+
+    @property
+    def scratch(self) -> Path:
+        """Files of guests that run now."""
+        return self.state / "scratch"
+
+
+def default_paths() -> Paths:
+    """Folders of this user: ``KAB_CACHE_DIR`` and ``KAB_STATE_DIR``, or the XDG ones."""
+    cache = os.environ.get("KAB_CACHE_DIR") or platformdirs.user_cache_dir("kab")
+    state = os.environ.get("KAB_STATE_DIR") or platformdirs.user_state_dir("kab")
+    return Paths(cache=Path(cache).expanduser().absolute(), state=Path(state).expanduser().absolute())

@@ -1,0 +1,114 @@
+"""Processes of the host: the only place that starts one. Argument lists, never shell strings."""
+
+import shlex
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from harness.errors import HostError
+
+# Debian package that brings a tool, for the remedy of "not found".
+TOOL_PACKAGES: dict[str, str] = {
+    "apt-get": "apt",
+    "apt-cache": "apt",
+    "btrfs": "btrfs-progs",
+    "busybox": "busybox-static",
+    "depmod": "kmod",
+    "dpkg-deb": "dpkg",
+    "gpgv": "gpgv",
+    "mke2fs": "e2fsprogs",
+    "mmdebstrap": "mmdebstrap",
+    "nbdkit": "nbdkit",
+    "nbdinfo": "libnbd-bin",
+    "qemu-img": "qemu-utils",
+    "qemu-system-x86_64": "qemu-system-x86",
+    "ssh": "openssh-client",
+    "virsh": "libvirt-clients",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """A finished process with its decoded output."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run(
+    argv: Sequence[str | Path],
+    *,
+    timeout_s: float,
+    check: bool = True,
+    stdin: bytes | None = None,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> Completed:
+    """Run a process to its end.
+
+    ``env`` replaces the environment when given. Raises HostError when the tool is missing, takes longer than
+    ``timeout_s`` seconds, or (with ``check``) ends with a status other than 0.
+    """
+    words = tuple(str(word) for word in argv)
+    try:
+        # input=b"" and not None: a child must never read the user's terminal.
+        done = subprocess.run(
+            words, input=stdin or b"", capture_output=True, timeout=timeout_s, check=False, env=env, cwd=cwd
+        )
+    except FileNotFoundError as error:
+        if cwd is not None and not cwd.is_dir():
+            raise HostError(f"no such folder: {cwd}") from error
+        raise missing_tool(words[0]) from error
+    except subprocess.TimeoutExpired as error:
+        raise HostError(f"`{shlex.join(words)}` did not finish in {timeout_s:g} s") from error
+    except OSError as error:
+        raise HostError(f"cannot run `{shlex.join(words)}`: {error}") from error
+    result = Completed(
+        argv=words,
+        status=done.returncode,
+        stdout=done.stdout.decode(errors="replace"),
+        stderr=done.stderr.decode(errors="replace"),
+    )
+    if check and result.status != 0:
+        tail = (result.stderr.strip() or result.stdout.strip())[-2000:]
+        raise HostError(f"`{shlex.join(words)}` failed with status {result.status}:\n{tail}")
+    return result
+
+
+def spawn(
+    argv: Sequence[str | Path],
+    *,
+    stdin: int | IO[bytes] = subprocess.DEVNULL,
+    stdout: int | IO[bytes] = subprocess.DEVNULL,
+    stderr: int | IO[bytes] = subprocess.DEVNULL,
+    env: Mapping[str, str] | None = None,
+    new_session: bool = False,
+    pass_fds: Sequence[int] = (),
+) -> "subprocess.Popen[bytes]":
+    """Start a process that goes on; whoever starts it ends it. ``new_session`` keeps Ctrl-C away from it."""
+    words = [str(word) for word in argv]
+    try:
+        return subprocess.Popen(
+            words,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=stderr,
+            env=env,
+            start_new_session=new_session,
+            pass_fds=pass_fds,
+        )
+    except FileNotFoundError as error:
+        raise missing_tool(words[0]) from error
+    except OSError as error:
+        raise HostError(f"cannot run `{shlex.join(words)}`: {error}") from error
+
+
+def missing_tool(name: str) -> HostError:
+    """The error for a tool that is not installed, naming the package that brings it."""
+    package = TOOL_PACKAGES.get(Path(name).name)
+    remedy = f"Install it: apt-get install {package}" if package else "Install it, or see `kab doctor`."
+    return HostError(f"{name} is not installed", remedy=remedy)

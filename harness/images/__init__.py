@@ -1,0 +1,1 @@
+"""Guest root images and initramfs archives."""

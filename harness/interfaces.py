@@ -1,0 +1,126 @@
+"""What the loops in harness.run need from the world, as protocols; the adapters implement them."""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from harness.model.experiment import Experiment, TrialSpec
+from harness.model.guest import AttachedDisk, BootPlan, CommandResult, DiskSpec
+from harness.model.kernel import Kernel
+from harness.model.run import Run
+from harness.model.trial import Stage, Trial
+from harness.model.verdict import Decision
+
+
+class Guest(Protocol):
+    """A running guest whose sshd has answered."""
+
+    @property
+    def domain_xml(self) -> str:
+        """The domain as it was defined."""
+
+    @property
+    def boot_s(self) -> float:
+        """Seconds from the start of QEMU to the console marker."""
+
+    @property
+    def connect_s(self) -> float:
+        """Seconds from the console marker to an authenticated SSH connection."""
+
+    def run(self, command: str, *, timeout_s: float, stdin: bytes | None = None) -> CommandResult:
+        """Run a shell command as root in the guest; its output also goes to the boot's log.
+
+        Raises CrashError when the kernel log shows a crash, HangError when the guest runs but did not finish in
+        time, GuestLostError when QEMU or the connection went away for no reason of the kernel's.
+        """
+
+    def console(self) -> str:
+        """The serial console from the first byte until now."""
+
+    def log(self) -> str:
+        """Every command, its output, status and duration, in order."""
+
+    def shutdown(self, *, timeout_s: float) -> None:
+        """Power off in order; raises HangError when the guest does not."""
+
+
+class Hypervisor(Protocol):
+    """Starts guests."""
+
+    def boot(self, plan: BootPlan) -> AbstractContextManager[Guest]:
+        """Boot and connect; leaving the context removes the domain whatever happened.
+
+        Raises BootError (kernel did not reach userspace, with the console), HostError (QEMU or libvirt refused),
+        GuestLostError (QEMU vanished without any sign of a crash).
+        """
+
+    def conditions(self) -> dict[str, str]:
+        """Versions and accelerator that must not change inside a run."""
+
+
+class Disks(Protocol):
+    """Makes test disks."""
+
+    def attach(self, spec: DiskSpec, *, serial: str, scratch: Path) -> AbstractContextManager[AttachedDisk]:
+        """Create (or claim) the disk; leaving the context removes what was made. Raises HostError, ConfigError."""
+
+
+class Kernels(Protocol):
+    """Resolves specs to kernels in the cache."""
+
+    def resolve(self, spec: str) -> Kernel:
+        """Fetch where needed. Raises ConfigError (no such kernel), HostError (mirror, signature, disk)."""
+
+    def modules_for(self, kernel: Kernel, wanted: Sequence[str]) -> tuple[Path, ...]:
+        """Module files for `wanted` (soft dependencies included) in load order; built-in ones are left out."""
+
+
+class Store(Protocol):
+    """Keeps every run and trial. Each call is one transaction, durable when it returns."""
+
+    def create_run(self, run: Run) -> None:
+        """Store a new open run."""
+
+    def unfinished(self, digest: str) -> Run | None:
+        """The newest open run with this digest, trials included (artifacts left out), or None."""
+
+    def append_trial(self, run_id: str, trial: Trial) -> None:
+        """Store one trial with its artifacts."""
+
+    def finish(self, run_id: str, decision: Decision) -> None:
+        """Store the decision and close the run."""
+
+    def run(self, run_id: str) -> Run:
+        """A run by id or unique prefix ("last": the newest), trials without artifacts. Raises ConfigError."""
+
+    def decision(self, run_id: str) -> Decision | None:
+        """What the run decided, or None while it is open."""
+
+    def runs(self, limit: int = 50) -> list[Run]:
+        """Newest first, without trials."""
+
+    def artifact(self, run_id: str, spec: TrialSpec, name: str) -> bytes:
+        """One artifact of a trial. Raises ConfigError when there is none."""
+
+
+class Progress(Protocol):
+    """Told what happens while it happens; shows it, or writes it as JSON lines, or nothing."""
+
+    def run_started(self, run: Run, *, resumed_trials: int) -> None:
+        """The run exists in the store."""
+
+    def note(self, message: str) -> None:
+        """One sentence for the user (accelerator, clean-up, resumption)."""
+
+    def trial_started(self, spec: TrialSpec, kernel: Kernel, experiment: Experiment) -> None:
+        """A trial begins."""
+
+    def stage(self, spec: TrialSpec, stage: Stage, detail: str = "") -> None:
+        """A stage of the trial begins."""
+
+    def trial_finished(self, trial: Trial) -> None:
+        """A trial is stored."""
+
+    def decided(self, decision: Decision) -> None:
+        """What is known after a block; final or not."""

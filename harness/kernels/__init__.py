@@ -1,0 +1,1 @@
+"""From a kernel spec to a bootable kernel in the cache."""

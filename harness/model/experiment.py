@@ -1,0 +1,51 @@
+"""An experiment: kernels, guest, disk, filesystem and workload, and the error the user allows."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from harness.model.guest import DiskSpec, FilesystemSpec, GuestSpec
+from harness.model.workload import Workload
+
+
+class Arm(StrEnum):
+    """The two sides of a comparison."""
+
+    BASELINE = "baseline"
+    CANDIDATE = "candidate"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Experiment:
+    """What the user asked for. Its digest (see harness.plan) is its identity."""
+
+    # Kernel specs as the user wrote them.
+    baseline: str
+    candidate: str
+    workload: Workload
+    disk: DiskSpec = field(default_factory=DiskSpec)
+    filesystem: FilesystemSpec = field(default_factory=FilesystemSpec)
+    guest: GuestSpec = field(default_factory=GuestSpec)
+    # Name of the deciding metric, or "auto": chosen among workload.deciding by separation, paid for in the error.
+    metric: str = "auto"
+    # Equivalence margin as a fraction: ratios within [1/(1+margin), 1+margin] are "same".
+    margin: float = 0.05
+    # Allowed probability of a wrong verdict.
+    error: float = 0.01
+    # Cap on boots of both arms together that count (lost ones are replaced, see run.ab).
+    max_boots: int = 40
+    # None: drawn anew for each run, and stored.
+    seed: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialSpec:
+    """One boot to be made: position in the plan is (block, order)."""
+
+    block: int
+    # 0 or 1: which of the block's two boots this is.
+    order: int
+    arm: Arm
+    # 0 for the first try; replacements of lost trials and confirmations of crashes count up.
+    attempt: int = 0
+    # Seed for the workload's random offsets, the same for both arms of a block.
+    seed: int = 0

@@ -1,0 +1,1 @@
+"""The loops: trial, A/B. Written against harness.interfaces, never against libvirt or SSH."""

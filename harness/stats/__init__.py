@@ -1,0 +1,1 @@
+"""Pure statistics: comparisons of boots and sequential decisions. No I/O."""
