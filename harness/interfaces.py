@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from harness.model.experiment import Experiment, TrialSpec
+from harness.model.experiment import TrialSpec
 from harness.model.guest import AttachedDisk, BootPlan, CommandResult, DiskSpec
 from harness.model.kernel import Kernel
 from harness.model.run import Run
@@ -113,7 +113,7 @@ class Progress(Protocol):
     def note(self, message: str) -> None:
         """One sentence for the user (accelerator, clean-up, resumption)."""
 
-    def trial_started(self, spec: TrialSpec, kernel: Kernel, experiment: Experiment) -> None:
+    def trial_started(self, spec: TrialSpec, kernel: Kernel) -> None:
         """A trial begins."""
 
     def stage(self, spec: TrialSpec, stage: Stage, detail: str = "") -> None:

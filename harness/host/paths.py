@@ -57,3 +57,10 @@ def default_paths() -> Paths:
     cache = os.environ.get("KAB_CACHE_DIR") or platformdirs.user_cache_dir("kab")
     state = os.environ.get("KAB_STATE_DIR") or platformdirs.user_state_dir("kab")
     return Paths(cache=Path(cache).expanduser().absolute(), state=Path(state).expanduser().absolute())
+
+
+def settings_file() -> Path:
+    """This user's settings, which need not exist: ``KAB_SETTINGS``, or ``kab/settings.yaml`` in the XDG folder."""
+    named = os.environ.get("KAB_SETTINGS")
+    path = Path(named) if named else Path(platformdirs.user_config_dir("kab")) / "settings.yaml"
+    return path.expanduser().absolute()

@@ -1,18 +1,24 @@
 """Processes of the host: the only place that starts one. Argument lists, never shell strings."""
 
+import os
 import shlex
+import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeAlias
 
 from harness.errors import HostError
+
+# What `spawn` gives.
+Process: TypeAlias = "subprocess.Popen[bytes]"
 
 # Debian package that brings a tool, for the remedy of "not found".
 TOOL_PACKAGES: dict[str, str] = {
     "apt-get": "apt",
     "apt-cache": "apt",
+    "apt-helper": "apt",
     "btrfs": "btrfs-progs",
     "busybox": "busybox-static",
     "depmod": "kmod",
@@ -24,8 +30,11 @@ TOOL_PACKAGES: dict[str, str] = {
     "nbdinfo": "libnbd-bin",
     "qemu-img": "qemu-utils",
     "qemu-system-x86_64": "qemu-system-x86",
+    "setpriv": "util-linux",
     "ssh": "openssh-client",
+    "strip": "binutils",
     "virsh": "libvirt-clients",
+    "wipefs": "util-linux",
 }
 
 
@@ -57,7 +66,7 @@ def run(
     try:
         # input=b"" and not None: a child must never read the user's terminal.
         done = subprocess.run(
-            words, input=stdin or b"", capture_output=True, timeout=timeout_s, check=False, env=env, cwd=cwd
+            _found(words), input=stdin or b"", capture_output=True, timeout=timeout_s, check=False, env=env, cwd=cwd
         )
     except FileNotFoundError as error:
         if cwd is not None and not cwd.is_dir():
@@ -88,12 +97,12 @@ def spawn(
     env: Mapping[str, str] | None = None,
     new_session: bool = False,
     pass_fds: Sequence[int] = (),
-) -> "subprocess.Popen[bytes]":
+) -> Process:
     """Start a process that goes on; whoever starts it ends it. ``new_session`` keeps Ctrl-C away from it."""
-    words = [str(word) for word in argv]
+    words = tuple(str(word) for word in argv)
     try:
         return subprocess.Popen(
-            words,
+            _found(words),
             stdin=stdin,
             stdout=stdout,
             stderr=stderr,
@@ -105,6 +114,32 @@ def spawn(
         raise missing_tool(words[0]) from error
     except OSError as error:
         raise HostError(f"cannot run `{shlex.join(words)}`: {error}") from error
+
+
+def stop(process: Process, *, timeout_s: float) -> bool:
+    """End a process that `spawn` started; False when it took longer than ``timeout_s`` seconds and was killed."""
+    if process.poll() is None:
+        process.terminate()
+    try:
+        process.wait(timeout_s)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+        return False
+    return True
+
+
+def find_tool(name: str, root: Path = Path("/")) -> Path | None:
+    """A program in PATH, or in the folders for administration that an ordinary user's PATH lacks, under `root`."""
+    folders = [*os.environ.get("PATH", "").split(":"), "/usr/sbin", "/sbin"]
+    found = shutil.which(name, path=":".join(str(root / folder.lstrip("/")) for folder in folders if folder))
+    return Path(found) if found else None
+
+
+def _found(words: Sequence[str]) -> list[str]:
+    """The same command with its program's full path, if it has one."""
+    program = None if "/" in words[0] else find_tool(words[0])
+    return [str(program or words[0]), *words[1:]]
 
 
 def missing_tool(name: str) -> HostError:

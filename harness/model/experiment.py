@@ -6,6 +6,11 @@ from enum import StrEnum
 from harness.model.guest import DiskSpec, FilesystemSpec, GuestSpec
 from harness.model.workload import Workload
 
+# A disk slow enough to show on any machine whether its requests run one after another or at once.
+DEFAULT_DISK = DiskSpec(latency_s=0.002)
+# Without checksums Btrfs can write directly; with them kernels since 6.15 fall back to buffered writes.
+DEFAULT_FILESYSTEM = FilesystemSpec(mount_options=("nodatacow",))
+
 
 class Arm(StrEnum):
     """The two sides of a comparison."""
@@ -22,8 +27,8 @@ class Experiment:
     baseline: str
     candidate: str
     workload: Workload
-    disk: DiskSpec = field(default_factory=DiskSpec)
-    filesystem: FilesystemSpec = field(default_factory=FilesystemSpec)
+    disk: DiskSpec = DEFAULT_DISK
+    filesystem: FilesystemSpec = DEFAULT_FILESYSTEM
     guest: GuestSpec = field(default_factory=GuestSpec)
     # Name of the deciding metric, or "auto": chosen among workload.deciding by separation, paid for in the error.
     metric: str = "auto"

@@ -31,7 +31,7 @@ class DiskBackend(StrEnum):
     FILE = "file"
     BLOCK = "block"
     NBD = "nbd"
-    # null-blk has none.
+    # null-blk and nvme-pci have none.
     NONE = "none"
 
 
@@ -41,6 +41,7 @@ class DiskSpec:
 
     bus: DiskBus = DiskBus.NVME
     backend: DiskBackend = DiskBackend.NBD
+    # 0 for a real device (backend block, bus nvme-pci): all of it.
     size_bytes: int = 1024 * MIB
     # Time added to each request, seconds; needs backend nbd or bus null-blk.
     latency_s: float = 0.0

@@ -106,6 +106,8 @@ class Kernel:
     # Folder in the cache that holds everything below.
     directory: Path
     vmlinuz: Path
+    # The ELF inside vmlinuz where QEMU can enter it directly (PVH), which boots faster; None where it cannot.
+    vmlinux: Path | None = None
     # lib/modules/RELEASE with modules.dep, or None for a kernel with everything built in.
     modules: Path | None = None
     config: Path | None = None

@@ -1,5 +1,6 @@
 """A trial: one boot of one kernel, the statistical unit, and all that is kept of it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -70,6 +71,18 @@ class FindingKind(StrEnum):
         return self in {FindingKind.PANIC, FindingKind.OOPS, FindingKind.BUG, FindingKind.KASAN}
 
 
+# Functions that report a crash or put a task to sleep: they stand on top of every trace and tell none apart.
+_REPORTERS = re.compile(
+    r"_?_?dump_stack\w*|show_(stack|trace)\w*|v?panic|_?_?warn\w*|report_bug|print_report|(kasan|kcsan)_\w+|__asan_\w+"
+    r"|_?_?schedule(_\w+)?|io_schedule\w*|__mutex_lock\w*|rwsem_\w+|down_(read|write)\w*|asm_\w+|exc_\w+|oops_\w+|die\w*"
+)
+
+
+def _base_symbol(symbol: str) -> str:
+    """A function's name without what the compiler put behind it (".cold", ".isra.0", ".constprop.0", ".part.0")."""
+    return symbol.partition(".")[0]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """Something alarming in a console or kernel log."""
@@ -83,10 +96,27 @@ class Finding:
     time_s: float | None = None
 
     @property
+    def place(self) -> str:
+        """Function of the kernel in which it happened, "" when the excerpt does not tell."""
+        instruction = re.search(r"RIP: 0010:([\w.]+)\+0x", self.excerpt)
+        if instruction:
+            return _base_symbol(instruction[1])
+        # Entries with "? " are leftovers on the stack.
+        for symbol in re.findall(r"^\s*([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x", self.excerpt, re.MULTILINE):
+            if not _REPORTERS.fullmatch(_base_symbol(symbol)):
+                return _base_symbol(symbol)
+        return ""
+
+    @property
     def signature(self) -> str:
-        """What two crashes must share to be the same crash: kind and place, without addresses and numbers."""
-        words = (word for word in self.message.split() if not any(c.isdigit() for c in word))
-        return f"{self.kind}: {' '.join(words)}"
+        """What two crashes must share to be the same crash: kind, wording and place, without addresses and numbers."""
+        wording = re.sub(
+            r"([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+", lambda found: _base_symbol(found[1]), self.message
+        )
+        # An address or a hash is a word of 8 or more hexadecimal digits with a decimal one among them.
+        wording = re.sub(r"\b(0x[0-9a-f]+|(?=[a-f]*[0-9])[0-9a-f]{8,})\b", "#", wording)
+        wording = re.sub(r"(?<![A-Za-z_0-9])[0-9]+", "#", wording)
+        return f"{self.kind}: {wording}" + (f" in {self.place}" if self.place else "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -29,6 +29,8 @@ class Metric:
     witness: bool = False
     # What a high or low value of a witness means, for the report; empty for speeds.
     meaning: str = ""
+    # Smallest value worth telling from zero, in the metric's unit: comparisons take smaller ones as equal to it.
+    floor: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,93 @@
+"""Frozen dataclasses to plain JSON values and back, by their type annotations; exact, canonical, no I/O.
+
+A field that the text lacks takes its default (it was written before the field existed); a field that the type lacks is
+an error (it was written by a newer kab).
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from harness.errors import ConfigError
+
+Record = TypeVar("Record")
+
+
+def to_plain(value: Any) -> Any:
+    """`value` as nothing but dict, list, str, int, float, bool and None."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, Mapping):
+        return {str(to_plain(key)): to_plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [to_plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, Path):
+        return str(value)
+    return value
+
+
+def from_plain(kind: type[Record], data: Any) -> Record:
+    """The inverse of `to_plain`, for a dataclass `kind`. Raises ConfigError when `data` does not fit it."""
+    try:
+        return _decode(kind, data)  # type: ignore[no-any-return]
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise ConfigError(f"stored {kind.__name__} does not fit this version of kab: {error}") from error
+
+
+def canonical(value: Any) -> str:
+    """`value` as JSON text that is equal whenever the value is: sorted keys, no spaces, ASCII only."""
+    return json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+
+@cache
+def _hints(kind: type) -> dict[str, Any]:
+    return get_type_hints(kind)
+
+
+def _decode(hint: Any, data: Any) -> Any:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return _decode_union(arguments, data)
+    if origin is tuple:
+        return tuple(_decode(arguments[0], item) for item in data)
+    if origin is not None and issubclass(origin, Mapping):
+        return {_decode(arguments[0], key): _decode(arguments[1], item) for key, item in data.items()}
+    if isinstance(hint, type) and is_dataclass(hint):
+        return _decode_record(hint, data)
+    if hint is datetime:
+        return datetime.fromisoformat(data)
+    if isinstance(hint, type) and issubclass(hint, Enum | Path):
+        return hint(data)
+    # JSON writes 5.0 as a float and 5 as an int, but a program in between may have turned one into the other.
+    if hint is float and isinstance(data, int) and not isinstance(data, bool):
+        return float(data)
+    if isinstance(hint, type) and not isinstance(data, hint):
+        raise TypeError(f"{data!r} is not of type {hint.__name__}")
+    return data
+
+
+def _decode_record(kind: Any, data: Mapping[str, Any]) -> Any:
+    known = {field.name for field in fields(kind)}
+    unknown = sorted(set(data) - known)
+    if unknown:
+        raise ValueError(f"{kind.__name__} has no {', '.join(unknown)}")
+    return kind(**{name: _decode(_hints(kind)[name], item) for name, item in data.items()})
+
+
+def _decode_union(arguments: tuple[Any, ...], data: Any) -> Any:
+    if data is None and NoneType in arguments:
+        return None
+    # Exact types first: a bool is an int, and an int fits a float.
+    exact = [argument for argument in arguments if type(data) is argument]
+    others = [argument for argument in arguments if argument is not NoneType]
+    return _decode((exact or others)[0], data)

@@ -1,0 +1,125 @@
+"""Counters of /proc and /sys before and after a workload, and the witnesses that their differences are."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+_SECTOR_BYTES = 512
+_US_PER_MS = 1000.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskCounters:
+    """``/sys/block/DEV/stat`` since boot (Documentation/block/stat.rst), times in milliseconds."""
+
+    read_ios: int
+    read_ms: int
+    write_ios: int
+    write_sectors: int
+    write_ms: int
+    # Field 10, io_ticks: how long the disk had any request.
+    busy_ms: int
+    # Field 11, time_in_queue: the same, weighted by the number of requests.
+    queue_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """What the guest's counters said at one moment; None where the kernel has no such counter."""
+
+    disk: DiskCounters | None = None
+    # nr_dirtied of /proc/vmstat, pages.
+    dirtied_pages: int | None = None
+    # ctxt of /proc/stat: context switches of all processors.
+    switches: int | None = None
+    # Of all processors, in clock ticks: idle and waiting for I/O, and everything together.
+    idle_ticks: int | None = None
+    total_ticks: int | None = None
+
+
+def parse_snapshot(text: str) -> Snapshot:
+    """Read the output of ``grep -H "" /sys/block/DEV/stat /proc/stat /proc/vmstat``: lines of ``PATH:CONTENT``."""
+    disk = None
+    counters: dict[str, list[str]] = {}
+    for path, words in _lines(text):
+        if path.startswith("/sys/block/"):
+            disk = _disk_counters(words)
+        else:
+            counters[words[0]] = words[1:]
+    # user nice system idle iowait irq softirq steal; guest time, which follows, is in user already.
+    ticks = [int(word) for word in counters.get("cpu", [])[:8]]
+    return Snapshot(
+        disk=disk,
+        dirtied_pages=_first(counters.get("nr_dirtied")),
+        switches=_first(counters.get("ctxt")),
+        idle_ticks=sum(ticks[3:5]) if ticks else None,
+        total_ticks=sum(ticks) if ticks else None,
+    )
+
+
+def _lines(text: str) -> Iterator[tuple[str, list[str]]]:
+    for line in text.splitlines():
+        path, colon, content = line.partition(":")
+        words = content.split()
+        if colon and words:
+            yield path, words
+
+
+def _disk_counters(words: list[str]) -> DiskCounters | None:
+    # Kernels grow fields at the end (discards in 4.18, flushes in 5.5); fewer than eleven have no queue time.
+    if len(words) < 11:
+        return None
+    fields = [int(word) for word in words]
+    return DiskCounters(
+        read_ios=fields[0],
+        read_ms=fields[3],
+        write_ios=fields[4],
+        write_sectors=fields[6],
+        write_ms=fields[7],
+        busy_ms=fields[9],
+        queue_ms=fields[10],
+    )
+
+
+def _first(words: list[str] | None) -> int | None:
+    return int(words[0]) if words else None
+
+
+def witnesses(
+    before: Snapshot, after: Snapshot, *, ios: int, written_bytes: int, page_bytes: int = 4096
+) -> dict[str, float]:
+    """Witness name -> value, for a workload of `ios` reads and writes that wrote `written_bytes`.
+
+    What the guest's kernel does not count (a null_blk without I/O statistics) is left out: missing is not zero.
+    """
+    found = {} if before.disk is None or after.disk is None else _disk_witnesses(before.disk, after.disk, written_bytes)
+    dirtied = _difference(before.dirtied_pages, after.dirtied_pages)
+    if dirtied is not None and written_bytes > 0:
+        found["dirtied_per_page"] = dirtied / (written_bytes / page_bytes)
+    switches = _difference(before.switches, after.switches)
+    if switches is not None and ios > 0:
+        found["switches_per_io"] = switches / ios
+    idle = _difference(before.idle_ticks, after.idle_ticks)
+    total = _difference(before.total_ticks, after.total_ticks)
+    if idle is not None and total:
+        found["cpu_busy"] = 1.0 - idle / total
+    return found
+
+
+def _disk_witnesses(before: DiskCounters, after: DiskCounters, written_bytes: int) -> dict[str, float]:
+    found: dict[str, float] = {}
+    ios = after.read_ios - before.read_ios + after.write_ios - before.write_ios
+    busy_ms = after.busy_ms - before.busy_ms
+    if ios <= 0:
+        return found
+    if busy_ms > 0:
+        found["queue_depth"] = (after.queue_ms - before.queue_ms) / busy_ms
+    spent_ms = after.read_ms - before.read_ms + after.write_ms - before.write_ms
+    found["disk_latency"] = spent_ms / ios * _US_PER_MS
+    if written_bytes > 0:
+        found["disk_bytes_per_byte"] = (after.write_sectors - before.write_sectors) * _SECTOR_BYTES / written_bytes
+    return found
+
+
+def _difference(before: int | None, after: int | None) -> int | None:
+    """How far a counter came; None where it is missing or went backwards."""
+    return None if before is None or after is None or after < before else after - before
