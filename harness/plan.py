@@ -1,0 +1,128 @@
+"""A run's plan: its identity, the order of its boots, and which comes next. Pure: resuming is the same fold."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, is_dataclass, replace
+from enum import StrEnum
+from itertools import takewhile
+from typing import Any
+
+from harness.model.experiment import Arm, Experiment, TrialSpec
+from harness.model.trial import Outcome, Trial
+from harness.stats.faults import counts_at_once, faulty_arms, must_stop
+
+# Losses in a row, and failures of one place in the plan each unlike the other, that a run bears.
+MAX_LOSSES = 3
+MAX_UNLIKE_FAILURES = 4
+
+
+class StopKind(StrEnum):
+    """Why no further boot is planned."""
+
+    CAP = "cap"
+    FAULT = "fault"
+    LOSSES = "losses"
+    UNSTABLE = "unstable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """The plan has no next boot."""
+
+    kind: StopKind
+    reason: str
+
+
+def experiment_digest(
+    experiment: Experiment, *, baseline_digest: str, candidate_digest: str, conditions: Mapping[str, str]
+) -> str:
+    """sha256 (hex) over all that makes two runs one: the experiment, both kernels' content, the host's conditions.
+
+    A seed of None (drawn anew for each run) is left out, so that a rerun of the same command finds its run.
+    """
+    asked = _plain(experiment)
+    if experiment.seed is None:
+        del asked["seed"]
+    identity = {
+        "experiment": asked,
+        "kernels": {Arm.BASELINE.value: baseline_digest, Arm.CANDIDATE.value: candidate_digest},
+        "conditions": dict(conditions),
+    }
+    text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """The same value as JSON knows it."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    return str(value)
+
+
+def _drawn(seed: int, *what: object) -> int:
+    """31 random bits that depend on nothing but the seed and what they are for."""
+    text = "/".join(str(part) for part in (seed, *what))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big") >> 1
+
+
+def block_order(seed: int, block: int) -> tuple[Arm, Arm]:
+    """Which arm boots first in a block: drawn for each pair of blocks, and the other way round in its second block.
+
+    ABBA or BAAB: a drift of the host that is linear over a pair of blocks favours no arm.
+    """
+    baseline_first = bool(_drawn(seed, "order", block // 2) & 1) ^ bool(block % 2)
+    return (Arm.BASELINE, Arm.CANDIDATE) if baseline_first else (Arm.CANDIDATE, Arm.BASELINE)
+
+
+def trial_specs(seed: int, block: int) -> tuple[TrialSpec, TrialSpec]:
+    """Both boots of a block, in order, first attempts. Both arms get the same workload seed."""
+    first, second = (
+        TrialSpec(block=block, order=order, arm=arm, seed=_drawn(seed, "workload", block))
+        for order, arm in enumerate(block_order(seed, block))
+    )
+    return first, second
+
+
+def next_trial(
+    trials: Sequence[Trial], *, seed: int, max_boots: int, confirm: bool, resumed: int = 0
+) -> TrialSpec | Stop:
+    """The next boot, from the stored trials alone (in the order they were stored).
+
+    Places in the plan are filled in order, so an open block is completed first. A lost trial is made again, and so is
+    one whose failure does not count yet (see harness.stats.faults); ``confirm`` asks for that on every crash, as
+    emulation needs. ``resumed`` is how many trials were stored before this process began: their losses belong to a
+    host that may have been mended since. ``max_boots`` caps the places, not the attempts.
+    """
+    losses = sum(1 for _ in takewhile(lambda trial: trial.outcome is Outcome.LOST, reversed(trials[resumed:])))
+    if losses >= MAX_LOSSES:
+        return Stop(kind=StopKind.LOSSES, reason=f"{losses} boots in a row were lost: {trials[-1].message}")
+    if must_stop(trials, confirm=confirm):
+        arms = " and ".join(faulty_arms(trials, confirm=confirm))
+        return Stop(kind=StopKind.FAULT, reason=f"{arms} cannot be measured")
+    faulty = faulty_arms(trials, confirm=confirm)
+    attempts: dict[tuple[int, int], list[Trial]] = {}
+    for trial in trials:
+        attempts.setdefault((trial.spec.block, trial.spec.order), []).append(trial)
+    for block in range(max_boots // 2):
+        for spec in trial_specs(seed, block):
+            made = attempts.get((block, spec.order), [])
+            if spec.arm in faulty or _settled(made, confirm=confirm):
+                continue
+            unlike = sum(1 for trial in made if trial.outcome is not Outcome.LOST)
+            if unlike >= MAX_UNLIKE_FAILURES:
+                reason = f"{unlike} boots of the {spec.arm} failed, each in another way: {made[-1].message}"
+                return Stop(kind=StopKind.UNSTABLE, reason=reason)
+            return replace(spec, attempt=1 + max((trial.spec.attempt for trial in made), default=-1))
+    return Stop(kind=StopKind.CAP, reason=f"the cap of {max_boots} boots is reached")
+
+
+def _settled(made: Sequence[Trial], *, confirm: bool) -> bool:
+    """Whether a place in the plan needs no further attempt."""
+    return any(trial.outcome is Outcome.OK or counts_at_once(trial.outcome, confirm=confirm) for trial in made)

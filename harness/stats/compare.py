@@ -1,0 +1,101 @@
+"""One metric of candidate against baseline: ratio, interval and verdict, from log ratios inside blocks."""
+
+import math
+import statistics
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.model.verdict import Comparison, Verdict
+from harness.model.workload import Direction, Metric
+from harness.stats.blocks import BlockPair
+from harness.stats.sequential import MIN_BLOCKS, RESOLUTION, Estimate, first_look
+from harness.stats.shape import drifts, two_humped
+
+# Without a floor in the catalogue, values that are not positive are raised to this part of the largest one.
+_RELATIVE_FLOOR = 0.01
+
+
+def log_values(metric: Metric, pairs: Sequence[BlockPair]) -> tuple[np.ndarray, np.ndarray, float]:
+    """Logs of baseline and candidate per block, and the floor that smaller values were raised to (0: none was)."""
+    values = np.array([(pair.baseline, pair.candidate) for pair in pairs], dtype=np.float64).reshape(-1, 2)
+    floor = metric.floor
+    if values.size and values.min() <= 0 and floor <= 0:
+        # No boot above zero at all: any floor will do, the arms are equal.
+        floor = _RELATIVE_FLOOR * float(values.max()) if values.max() > 0 else 1.0
+    if not values.size or values.min() >= floor:
+        floor = 0.0
+    raised = np.log(np.maximum(values, floor) if floor else values)
+    return raised[:, 0], raised[:, 1], floor
+
+
+def location(differences: np.ndarray) -> float:
+    """Hodges-Lehmann location: the median of all pairwise means, each value paired with itself too."""
+    rows, columns = np.triu_indices(len(differences))
+    return float(np.median((differences[rows] + differences[columns]) / 2))
+
+
+def verdict_for(metric: Metric, low: float, high: float, margin: float) -> Verdict:
+    """Verdict from an interval of the log ratio: inside the margin, beyond zero, or neither."""
+    limit = math.log1p(margin)
+    if -limit <= low and high <= limit:
+        return Verdict.SAME
+    if low > 0 or high < 0:
+        larger_is_better = metric.direction is Direction.HIGHER
+        return Verdict.FASTER if (low > 0) == larger_is_better else Verdict.SLOWER
+    return Verdict.INCONCLUSIVE
+
+
+def compare(metric: Metric, pairs: Sequence[BlockPair], *, error: float, margin: float, max_blocks: int) -> Comparison:
+    """Compare one metric over complete blocks.
+
+    ``error`` bounds the probability that the verdict is ever wrong, looked at after each of at most ``max_blocks``
+    blocks: faster or slower while the ratio is 1 or on the other side, same while the ratio is outside
+    ``[1 / (1 + margin), 1 + margin]``.
+    """
+    ordered = sorted(pairs, key=lambda pair: pair.block)
+    baseline, candidate, floor = log_values(metric, ordered)
+    differences = candidate - baseline
+    n = len(ordered)
+    low = high = spread = None
+    ratio = math.exp(location(differences)) if n else None
+    verdict = Verdict.INCONCLUSIVE
+    if n >= 2:
+        spread = float(np.std(differences, ddof=1))
+    if n >= first_look(error):
+        estimate = Estimate.of(baseline, candidate)
+        width = estimate.half_width(error, max_blocks)
+        verdict = verdict_for(metric, estimate.mean - width, estimate.mean + width, margin)
+        low, high = math.exp(estimate.mean - width), math.exp(estimate.mean + width)
+        ratio = min(max(math.exp(location(differences)), low), high)
+    return Comparison(
+        metric=metric.name,
+        blocks=n,
+        baseline=statistics.median(pair.baseline for pair in ordered) if ordered else None,
+        candidate=statistics.median(pair.candidate for pair in ordered) if ordered else None,
+        ratio=ratio,
+        low=low,
+        high=high,
+        error=error,
+        spread=spread,
+        verdict=verdict,
+        notes=_notes(metric, ordered, differences, floor),
+    )
+
+
+def _notes(metric: Metric, pairs: Sequence[BlockPair], differences: np.ndarray, floor: float) -> tuple[str, ...]:
+    """What a reader should know before trusting the interval."""
+    notes = []
+    if floor:
+        notes.append(f"values below {floor:.3g} {metric.unit}".rstrip() + " count as that")
+    if len(pairs) >= MIN_BLOCKS and float(np.std(differences, ddof=1)) < RESOLUTION:
+        notes.append(f"boots agree to better than {RESOLUTION:.1%}; that much spread was assumed")
+    for arm, values in (
+        ("baseline", [pair.baseline for pair in pairs]),
+        ("candidate", [pair.candidate for pair in pairs]),
+    ):
+        if two_humped(values):
+            notes.append(f"boots of the {arm} fall into two groups")
+        if drifts(values):
+            notes.append(f"boots of the {arm} drift over the run")
+    return tuple(notes)

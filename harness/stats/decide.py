@@ -1,0 +1,238 @@
+"""From all trials of a run to its decision: which metric decides, what it says, and whether to go on."""
+
+from collections.abc import Mapping, Sequence
+
+from harness.errors import ConfigError
+from harness.model.experiment import Arm, Experiment
+from harness.model.trial import Outcome, Trial
+from harness.model.verdict import Comparison, Decision, Verdict
+from harness.model.workload import Metric
+from harness.stats.blocks import BlockPair, complete_blocks, metrics_of, pairs_of
+from harness.stats.compare import compare, log_values, verdict_for
+from harness.stats.faults import Fault, faulty_arms, healthy_arms, must_stop
+from harness.stats.sequential import Estimate, first_look
+
+AUTO = "auto"
+# A p value of one metric that keeps another one from closing the run with "same".
+_LEANING = 0.05
+_CHOOSE_FROM_BLOCKS = 2
+
+
+def decide(
+    experiment: Experiment,
+    metrics: Mapping[str, Metric],
+    trials: Sequence[Trial],
+    *,
+    confirm: bool = False,
+    stopped: str = "",
+) -> Decision:
+    """Decide from what is stored; may be asked after every trial without harm to the error rate.
+
+    With a named metric all of ``experiment.error`` is spent on it. With "auto" it is split evenly among the
+    workload's deciding metrics (Bonferroni), which pays for choosing any of them at any time. Metrics that do not
+    decide are compared at the full error each, as supporting evidence. ``confirm`` as in harness.plan.next_trial;
+    ``stopped`` says why no further trial will come, if so. Raises ConfigError when the named metric is unknown.
+    """
+    candidates = _candidates(experiment, metrics)
+    present = metrics_of(trials)
+    deciding = tuple(name for name in candidates if name in present)
+    share = experiment.error / max(len(candidates), 1)
+    pairs = {name: pairs_of(trials, name) for name in (*deciding, *present) if name in metrics}
+    comparisons = {
+        name: compare(
+            metrics[name],
+            pairs[name],
+            error=share if name in deciding else experiment.error,
+            margin=experiment.margin,
+            max_blocks=experiment.max_boots // 2,
+        )
+        for name in metrics
+        if name in pairs
+    }
+    complete = len(complete_blocks(trials))
+    state = _State(experiment, metrics, pairs, comparisons, deciding, candidates=len(candidates), complete=complete)
+    if must_stop(trials, confirm=confirm):
+        reason = _fault_reason(faulty_arms(trials, confirm=confirm), healthy_arms(trials))
+        return state.decision(Verdict.INCONCLUSIVE, state.leader(), reason, final=True)
+    # A wrong kernel must never be called faster, not even for the time until the other arm is known to work.
+    wrong = any(trial.outcome is Outcome.CORRUPTED for trial in trials)
+    return state.conclude(stopped=stopped, wrong=wrong)
+
+
+def _candidates(experiment: Experiment, metrics: Mapping[str, Metric]) -> tuple[str, ...]:
+    """Metrics that may decide, known ones only, most telling first."""
+    if experiment.metric == AUTO:
+        return tuple(dict.fromkeys(name for name in experiment.workload.deciding if name in metrics))
+    if experiment.metric not in metrics:
+        raise ConfigError(f"unknown metric {experiment.metric!r}", remedy=f"Known metrics: {', '.join(metrics)}.")
+    return (experiment.metric,)
+
+
+def _fault_reason(faulty: Mapping[Arm, Fault], healthy: frozenset[Arm]) -> str:
+    """Why failing kernels end the run."""
+    parts = [
+        f"the {arm} {_FAILED[fault.outcome]} in {fault.failed} of {fault.boots} boots ({fault.message})"
+        for arm, fault in sorted(faulty.items())
+    ]
+    parts += [f"the {arm} ran" for arm in sorted(healthy - set(faulty))]
+    return "; ".join(parts) + ": speed cannot be compared with a kernel that fails"
+
+
+_FAILED = {
+    Outcome.BUILD_FAILED: "could not be built",
+    Outcome.BOOT_FAILED: "did not boot",
+    Outcome.CRASHED: "crashed",
+    Outcome.HUNG: "hung",
+    Outcome.CORRUPTED: "lost or changed data",
+    Outcome.WORKLOAD_FAILED: "could not run the workload",
+}
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.4g} %"
+
+
+class _State:
+    """What a decision is made from; lives for one call of decide."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        metrics: Mapping[str, Metric],
+        pairs: Mapping[str, Sequence[BlockPair]],
+        comparisons: Mapping[str, Comparison],
+        deciding: tuple[str, ...],
+        *,
+        candidates: int,
+        complete: int,
+    ) -> None:
+        self.candidates = candidates
+        self.experiment = experiment
+        self.comparisons = comparisons
+        self.deciding = deciding
+        self.complete = complete
+        self.metrics = metrics
+        # Metrics that may decide, where there is enough to choose by.
+        self.estimates = {
+            name: Estimate.of(*log_values(metrics[name], pairs[name])[:2])
+            for name in deciding
+            if len(pairs[name]) >= _CHOOSE_FROM_BLOCKS
+        }
+
+    def conclude(self, *, stopped: str, wrong: bool) -> Decision:
+        """The verdict of healthy arms."""
+        capped = self.complete >= self.experiment.max_boots // 2
+        over = capped or bool(stopped)
+        if not self.deciding:
+            missing = self.complete >= 1
+            reason = "no boot gave a metric that may decide" if missing else stopped or "no block is complete yet"
+            return self.decision(Verdict.INCONCLUSIVE, None, reason, final=over or missing)
+        moved = [name for name in self.deciding if self._verdict(name) in {Verdict.FASTER, Verdict.SLOWER}]
+        if moved and not wrong:
+            leader = min(moved, key=self._p_value)
+            return self.decision(self._verdict(leader), leader, self._moved_reason(leader), final=True)
+        equal = [name for name in self.deciding if self._verdict(name) is Verdict.SAME]
+        leaning = [name for name in self.deciding if name not in equal and self._p_value(name) < _LEANING]
+        if equal and not wrong and (over or not leaning):
+            leader = min(equal, key=lambda name: self.estimates[name].paired_error)
+            return self.decision(Verdict.SAME, leader, self._same_reason(leader, equal, leaning), final=True)
+        reason = stopped or (self._cap_reason() if capped else self._open_reason(equal, leaning))
+        return self.decision(Verdict.INCONCLUSIVE, self.leader(), reason, final=over)
+
+    def decision(self, verdict: Verdict, metric: str | None, reason: str, *, final: bool) -> Decision:
+        """The decision with its comparisons."""
+        return Decision(
+            verdict=verdict,
+            metric=metric,
+            how=self._how(metric),
+            reason=reason,
+            final=final,
+            comparisons=self.comparisons,
+            blocks_left=0 if final else self._blocks_left(),
+        )
+
+    def leader(self) -> str | None:
+        """The metric that would decide if the run ended now: most evidence of a difference, else least spread."""
+        if not self.deciding or self.experiment.metric != AUTO:
+            return self.deciding[0] if self.deciding else None
+        if not self.estimates:
+            return None
+        best = min(self.estimates, key=self._p_value)
+        if self._p_value(best) < _LEANING:
+            return best
+        return min(self.estimates, key=lambda name: self.estimates[name].paired_error)
+
+    def _p_value(self, name: str) -> float:
+        return self.estimates[name].p_value() if name in self.estimates else 1.0
+
+    def _verdict(self, name: str) -> Verdict:
+        return self.comparisons[name].verdict
+
+    def _how(self, metric: str | None) -> str:
+        if self.experiment.metric != AUTO:
+            return "named by the user"
+        if metric is None:
+            return "not chosen yet"
+        if self.candidates == 1:
+            return "the workload's only deciding metric"
+        split = f"of {self.candidates} ({_percent(self.experiment.error)} error split evenly)"
+        if self._p_value(metric) < _LEANING:
+            return f"separates the arms best {split}"
+        return f"nothing separates the arms; spreads least {split}"
+
+    def _interval(self, name: str) -> str:
+        found = self.comparisons[name]
+        if found.low is None or found.high is None:
+            return f"{found.blocks} blocks give no interval yet"
+        return f"{_percent(1 - found.error)} interval {found.low:.3f} to {found.high:.3f}, {found.blocks} blocks"
+
+    def _moved_reason(self, name: str) -> str:
+        found = self.comparisons[name]
+        reason = f"{name} is {found.ratio:.3f} times the baseline's ({self._interval(name)})"
+        opposite = Verdict.SLOWER if found.verdict is Verdict.FASTER else Verdict.FASTER
+        against = [other for other in self.deciding if self._verdict(other) is opposite]
+        return f"{reason}; but {' and '.join(against)} says {opposite}" if against else reason
+
+    def _same_reason(self, name: str, equal: Sequence[str], leaning: Sequence[str]) -> str:
+        reason = f"{name} agrees within {_percent(self.experiment.margin)} ({self._interval(name)})"
+        silent = [other for other in self.deciding if other not in equal]
+        if silent:
+            reason += f"; the verdict rests on {' and '.join(equal)}: {', '.join(silent)} cannot confirm it"
+        if leaning:
+            reason += f"; {', '.join(leaning)} leans towards a difference"
+        return reason
+
+    def _cap_reason(self) -> str:
+        name = self.leader()
+        if name is None:
+            return f"the cap of {self.experiment.max_boots} boots is reached"
+        found = self.comparisons[name]
+        if found.low is None or found.high is None:
+            return f"{found.blocks} blocks of {name} are too few for any statement at this error"
+        margin = max(1 / found.low, found.high) - 1
+        return (
+            f"{found.blocks} blocks leave {name} between {found.low:.3f} and {found.high:.3f} of the baseline's; "
+            f"a margin of {_percent(margin)} would have been met"
+        )
+
+    def _open_reason(self, equal: Sequence[str], leaning: Sequence[str]) -> str:
+        if equal and leaning:
+            return f"{' and '.join(equal)} agrees, but {', '.join(leaning)} leans towards a difference"
+        return f"{self.complete} of at most {self.experiment.max_boots // 2} blocks, nothing decided"
+
+    def _blocks_left(self) -> int | None:
+        """Blocks until the first deciding metric decides, if its location and spread stay what they are."""
+        expected = [self._blocks_left_of(name, estimate) for name, estimate in self.estimates.items()]
+        return min(expected) if expected else None
+
+    def _blocks_left_of(self, name: str, estimate: Estimate) -> int:
+        n, cap = estimate.blocks, self.experiment.max_boots // 2
+        # A weak mean is taken for noise, which more blocks will average out.
+        mean = estimate.mean if self._p_value(name) < _LEANING else 0.0
+        error = self.comparisons[name].error
+        for blocks in range(max(n + 1, first_look(error)), cap):
+            width = estimate.after(blocks).half_width(error, cap)
+            verdict = verdict_for(self.metrics[name], mean - width, mean + width, self.experiment.margin)
+            if verdict is not Verdict.INCONCLUSIVE:
+                return blocks - n
+        return max(cap - n, 1)
