@@ -1,0 +1,138 @@
+"""The tables. Types are portable (SQLite, PostgreSQL); structured columns hold ASCII JSON."""
+
+import json
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+# Raised with every change of the tables below; migrations from older versions belong to harness.store.engine.
+SCHEMA_VERSION = 1
+
+
+class JsonText(TypeDecorator[Any]):
+    """A JSON value as ASCII text.
+
+    Not the database's own JSON type: PostgreSQL's reorders keys, and neither takes the NUL bytes and lone surrogates
+    that a crashing guest writes to its console. Escaped to ASCII, everything comes back as it was.
+    """
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str:  # noqa: ARG002
+        """Python to SQL; None becomes JSON's null, never SQL's."""
+        return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        """SQL to Python."""
+        return None if value is None else json.loads(value)
+
+
+metadata = MetaData()
+# SQLite makes a rowid alias of INTEGER only; elsewhere 64 bits are wanted.
+_KEY = BigInteger().with_variant(Integer(), "sqlite")
+
+schema = Table("kab_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
+
+runs = Table(
+    "runs",
+    metadata,
+    # Counts up: "the newest run" means this, whatever the clock did.
+    Column("key", _KEY, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("verb", String(32), nullable=False),
+    Column("digest", String(128), nullable=False),
+    Column("experiment", Text, nullable=False),
+    Column("baseline", JsonText, nullable=False),
+    Column("candidate", JsonText, nullable=False),
+    # Decimal text: a seed may have more than 64 bits.
+    Column("seed", String(80), nullable=False),
+    Column("conditions", JsonText, nullable=False),
+    Column("host", JsonText, nullable=False),
+    Column("command", JsonText, nullable=False),
+    Column("kab_version", String(64), nullable=False),
+    # ISO 8601 with offset: no database rounds it or moves it to another zone.
+    Column("created", String(40), nullable=False),
+    Column("state", String(16), nullable=False),
+    Column("finished", String(40)),
+    Index("runs_by_digest", "digest", "state"),
+    sqlite_autoincrement=True,
+)
+
+trials = Table(
+    "trials",
+    metadata,
+    Column("key", _KEY, primary_key=True, autoincrement=True),
+    Column("run_key", _KEY, ForeignKey("runs.key", ondelete="CASCADE"), nullable=False),
+    Column("block", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("arm", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("seed", String(80), nullable=False),
+    Column("kernel_digest", String(128), nullable=False),
+    Column("outcome", String(32), nullable=False),
+    Column("message", JsonText, nullable=False),
+    # Names of the metrics, in order: one without samples has no row below.
+    Column("metrics", JsonText, nullable=False),
+    Column("stage_s", JsonText, nullable=False),
+    Column("findings", JsonText, nullable=False),
+    Column("environment", JsonText, nullable=False),
+    Column("started", String(40)),
+    Column("duration_s", Float(53), nullable=False),
+    # A trial is stored once: a second process on the same run is found out here.
+    UniqueConstraint("run_key", "block", "position", "attempt", name="one_trial_per_place"),
+    sqlite_autoincrement=True,
+)
+
+samples = Table(
+    "samples",
+    metadata,
+    Column("trial_key", _KEY, ForeignKey("trials.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("metric", String(64), primary_key=True),
+    Column("iteration", Integer, primary_key=True, autoincrement=False),
+    # NULL is "not a number", which SQLite cannot hold otherwise.
+    Column("value", Float(53)),
+    sqlite_with_rowid=False,
+)
+
+# Content by hash: the same domain XML or fio job of forty trials is kept once.
+blobs = Table(
+    "blobs",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("zstd", LargeBinary, nullable=False),
+)
+
+artifacts = Table(
+    "artifacts",
+    metadata,
+    Column("trial_key", _KEY, ForeignKey("trials.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("name", String(255), primary_key=True),
+    Column("sha256", String(64), ForeignKey("blobs.sha256"), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+decisions = Table(
+    "decisions",
+    metadata,
+    Column("run_key", _KEY, ForeignKey("runs.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("verdict", String(16), nullable=False),
+    Column("metric", String(64)),
+    Column("document", JsonText, nullable=False),
+)
