@@ -1,1 +1,26 @@
 """YAML to experiments, workloads and settings; the only user of yaml."""
+
+from harness.config.experiment import (
+    ACCELERATORS,
+    EXPERIMENT_KEYS,
+    Request,
+    build_experiment,
+    load_experiment,
+    request_from_options,
+)
+from harness.config.settings import SETTING_KEYS, Settings, load_settings
+from harness.config.workloads import load_workload, load_workloads
+
+__all__ = [
+    "ACCELERATORS",
+    "EXPERIMENT_KEYS",
+    "SETTING_KEYS",
+    "Request",
+    "Settings",
+    "build_experiment",
+    "load_experiment",
+    "load_settings",
+    "load_workload",
+    "load_workloads",
+    "request_from_options",
+]

@@ -1,0 +1,291 @@
+"""Experiments from files and command lines: one table of keys for both, so that a file can say what an option can."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, TypeVar
+
+from harness.config.document import Items, Scalar, Table, Value, read_table, scalar, scalars, table
+from harness.config.workloads import find_workload, is_path, override
+from harness.errors import ConfigError
+from harness.model.experiment import Experiment
+from harness.model.guest import MIB, DiskBus, DiskSpec, FilesystemSpec, GuestSpec
+from harness.model.metrics import METRICS
+from harness.model.workload import Workload
+from harness.parse.diskspec import (
+    DISK_KEYS,
+    FILESYSTEM_KEYS,
+    disk_from,
+    disk_text,
+    filesystem_from,
+    parse_disk,
+    parse_filesystem,
+    shell_words,
+)
+from harness.parse.suggest import unknown
+from harness.parse.units import parse_count, parse_duration, parse_fraction, parse_size, size_text
+
+DEFAULT_WORKLOAD = "shared-dio"
+ACCELERATORS = ("auto", "kvm", "tcg")
+# Consent to lose data is given for one command, by hand, and never stored in a file.
+COMMAND_LINE_ONLY = "destroy_data"
+
+_LEAST_MEMORY_MIB = 256
+# What a filesystem needs besides a workload's files: its own data, room for copies, and Btrfs's smallest size.
+_FILESYSTEM_BYTES = 128 * MIB
+# What kernel, sshd and fio need besides the pages of a null_blk disk.
+_GUEST_OVERHEAD_BYTES = 320 * MIB
+
+_Parsed = TypeVar("_Parsed")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a file or a command line asks for; None (or empty) is what it does not say."""
+
+    baseline: str | None = None
+    candidate: str | None = None
+    workload: Scalar | None = None
+    # `--set`: parameter -> its new value, with the place that says so.
+    overrides: Mapping[str, Scalar] = field(default_factory=lambda: MappingProxyType({}))
+    disk: DiskSpec | None = None
+    filesystem: FilesystemSpec | None = None
+    vcpus: int | None = None
+    memory_mib: int | None = None
+    cmdline: tuple[str, ...] | None = None
+    cpu_model: str | None = None
+    metric: Scalar | None = None
+    margin: float | None = None
+    error: float | None = None
+    max_boots: int | None = None
+    seed: int | None = None
+    # One of ACCELERATORS.
+    accelerator: str | None = None
+    # libvirt URI.
+    connect: str | None = None
+    # Where to write results to; relative to the current folder.
+    json: Path | None = None
+    html: Path | None = None
+
+    def over(self, other: "Request") -> "Request":
+        """This request, and what it leaves open as `other` says: a command line over a file."""
+        mine: dict[str, Any] = {name: getattr(self, name) for name in _REQUEST_FIELDS}
+        said = {name: value for name, value in mine.items() if value is not None}
+        return replace(other, **said | {"overrides": {**other.overrides, **self.overrides}})
+
+
+_REQUEST_FIELDS = tuple(field.name for field in fields(Request))
+
+
+def load_experiment(path: Path) -> Request:
+    """What an experiment file asks for. Raises ConfigError with FILE:LINE.
+
+    A workload named by its path is looked for beside the experiment file.
+    """
+    document = read_table(path)
+    if COMMAND_LINE_ONLY in document.places:
+        raise ConfigError(
+            f"{document.places[COMMAND_LINE_ONLY]}: {COMMAND_LINE_ONLY} is not taken from a file",
+            remedy="Give --destroy-data DEVICE on the command line.",
+        )
+    document.check_keys("experiment", EXPERIMENT_KEYS)
+    request = _read(document.entries)
+    if request.workload is not None and is_path(request.workload.text):
+        beside = path.parent / request.workload.text
+        request = replace(request, workload=replace(request.workload, text=str(beside.resolve())))
+    return request
+
+
+def request_from_options(options: Mapping[str, str | Sequence[str] | None]) -> Request:
+    """What a command line asks for: key of `EXPERIMENT_KEYS` -> text, texts (``set``: KEY=VALUE), or None: not given.
+
+    Raises ConfigError that names the option.
+    """
+    values: dict[str, Value] = {}
+    for key, said in options.items():
+        where = key.upper() if key in {"baseline", "candidate"} else f"--{key.replace('_', '-')}"
+        if key not in EXPERIMENT_KEYS:
+            raise unknown("option", key, EXPERIMENT_KEYS)
+        if said is None or said == ():
+            continue
+        if isinstance(said, str):
+            values[key] = Scalar(text=said, where=where)
+        elif key == "set":
+            values[key] = _assignments(said, where)
+        else:
+            values[key] = Items(items=tuple(Scalar(text=text, where=where) for text in said), where=where)
+    return _read(values)
+
+
+def build_experiment(request: Request, catalogue: Mapping[str, Workload]) -> Experiment:
+    """The experiment of a request, defaults filled in and checked as a whole. Raises ConfigError.
+
+    A workload that the user did not name is `DEFAULT_WORKLOAD`.
+    """
+    for arm in ("baseline", "candidate"):
+        if getattr(request, arm) is None:
+            raise ConfigError(
+                f"no {arm} kernel is named",
+                remedy=f"Write `kab ab BASELINE CANDIDATE`, or `{arm}: SPEC` in the experiment file.",
+            )
+    named = request.workload or Scalar(text=DEFAULT_WORKLOAD, where="the default workload")
+    metric = request.metric or Scalar(text="auto", where="the default metric")
+    if metric.text != "auto" and metric.text not in METRICS:
+        raise unknown("metric", metric.text, ("auto", *METRICS), where=metric.where)
+    guest = {name: getattr(request, name) for name in ("vcpus", "memory_mib", "cmdline", "cpu_model")}
+    whole = {name: getattr(request, name) for name in ("disk", "filesystem", "margin", "error", "max_boots", "seed")}
+    experiment = Experiment(
+        baseline=request.baseline or "",
+        candidate=request.candidate or "",
+        workload=override(find_workload(named, catalogue), request.overrides),
+        guest=GuestSpec(**_said(guest)),
+        metric=metric.text,
+        **_said(whole),
+    )
+    _check_space(experiment)
+    return experiment
+
+
+def _said(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def _check_space(experiment: Experiment) -> None:
+    disk, files = experiment.disk, experiment.workload.disk_bytes
+    need = -(-(files + files // 4 + _FILESYSTEM_BYTES) // MIB) * MIB
+    if disk.size_bytes and disk.size_bytes < need:
+        raise ConfigError(
+            f"workload {experiment.workload.name} needs a disk of {size_text(need)}, and {disk_text(disk)} is smaller",
+            remedy=f"Give the disk size={size_text(need)} or more.",
+        )
+    # The pages of a null_blk disk are the guest's own memory.
+    least = (files + _GUEST_OVERHEAD_BYTES) // MIB
+    if disk.bus is DiskBus.NULL_BLK and experiment.guest.memory_mib < least:
+        raise ConfigError(
+            f"a null-blk disk lives in the guest's memory: workload {experiment.workload.name} needs {least} MiB of "
+            f"it, and the guest has {experiment.guest.memory_mib}",
+            remedy=f"Give the guest memory={least}MiB or more.",
+        )
+
+
+def _read(values: Mapping[str, Value]) -> Request:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        attribute, read = _READERS[key]
+        found[attribute] = read(value, key)
+    return Request(**found)
+
+
+def _text(value: Value, key: str) -> str:
+    text = scalar(value, key)
+    if not text.text.strip():
+        raise ConfigError(f"{text.where}: {key} is empty")
+    return text.text
+
+
+def _named(value: Value, key: str) -> Scalar:
+    _text(value, key)
+    return scalar(value, key)
+
+
+def _parsed(parser: Callable[[str], _Parsed]) -> Callable[[Value, str], _Parsed]:
+    return lambda value, key: scalar(value, key).parse(parser)
+
+
+def _at_least(minimum: int) -> Callable[[Value, str], int]:
+    return _parsed(lambda text: parse_count(text, minimum=minimum))
+
+
+def _memory_mib(text: str) -> int:
+    size = parse_size(text)
+    if size % MIB or size < _LEAST_MEMORY_MIB * MIB:
+        raise ConfigError(f"{text!r} is not a guest's memory: whole MiB, {_LEAST_MEMORY_MIB}MiB or more")
+    return size // MIB
+
+
+def _words(value: Value, key: str) -> tuple[str, ...]:
+    """One text split at blanks, or a list of words."""
+    return tuple(word for item in scalars(value, key) for word in item.text.split())
+
+
+def _accelerator(text: str) -> str:
+    if text not in ACCELERATORS:
+        raise unknown("accelerator", text, ACCELERATORS)
+    return text
+
+
+def _path(value: Value, key: str) -> Path:
+    return Path(_text(value, key)).expanduser()
+
+
+def _disk(value: Value, key: str) -> DiskSpec:
+    if isinstance(value, Scalar):
+        return value.parse(parse_disk)
+    keys = table(value, key)
+    keys.check_keys("disk", ("bus", *DISK_KEYS), required=("bus",))
+    texts = {name: scalar(entry, name).text for name, entry in keys.entries.items()}
+    # Read once more as a whole below; here, so that a wrong unit is told with its own line.
+    for name in _DISK_UNITS.keys() & texts.keys():
+        scalar(keys.entries[name], name).parse(_DISK_UNITS[name])
+    return Scalar(text=texts.pop("bus"), where=keys.where).parse(lambda bus: disk_from(bus, texts))
+
+
+_DISK_UNITS: Mapping[str, Callable[[str], object]] = {"size": parse_size, "latency": parse_duration}
+
+
+def _filesystem(value: Value, key: str) -> FilesystemSpec:
+    if isinstance(value, Scalar):
+        return value.parse(parse_filesystem)
+    keys = table(value, key)
+    keys.check_keys("filesystem", ("type", *FILESYSTEM_KEYS), required=("type",))
+    mount = [item.text for item in scalars(keys.entries["mount"], "mount")] if "mount" in keys.entries else []
+    mkfs = _mkfs_words(keys.entries["mkfs"]) if "mkfs" in keys.entries else []
+    return scalar(keys.entries["type"], "type").parse(lambda name: filesystem_from(name, mount, mkfs))
+
+
+def _mkfs_words(value: Value) -> list[str]:
+    """A text is split as a shell would, a list is taken as it is."""
+    if isinstance(value, Scalar):
+        return value.parse(shell_words)
+    return [item.text for item in scalars(value, "mkfs")]
+
+
+def _overrides(value: Value, key: str) -> Mapping[str, Scalar]:
+    entries: Table = table(value, key)
+    return {name: scalar(entry, name) for name, entry in entries.entries.items()}
+
+
+def _assignments(texts: Sequence[str], where: str) -> Table:
+    entries: dict[str, Value] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        if not name or not equals:
+            raise ConfigError(f"{where}: {text!r} is not KEY=VALUE")
+        entries[name] = Scalar(text=value, where=f"{where} {name}")
+    return Table(entries=entries, places=dict.fromkeys(entries, where), where=where)
+
+
+# Key of the file (on the command line: --KEY, with dashes) -> attribute of Request, and what reads it.
+_READERS: Mapping[str, tuple[str, Callable[[Value, str], Any]]] = {
+    "baseline": ("baseline", _text),
+    "candidate": ("candidate", _text),
+    "workload": ("workload", _named),
+    "set": ("overrides", _overrides),
+    "disk": ("disk", _disk),
+    "fs": ("filesystem", _filesystem),
+    "vcpus": ("vcpus", _at_least(1)),
+    "memory": ("memory_mib", _parsed(_memory_mib)),
+    "cmdline": ("cmdline", _words),
+    "cpu_model": ("cpu_model", _text),
+    "metric": ("metric", _named),
+    "margin": ("margin", _parsed(parse_fraction)),
+    "error": ("error", _parsed(parse_fraction)),
+    "max_boots": ("max_boots", _at_least(2)),
+    "seed": ("seed", _at_least(0)),
+    "accel": ("accelerator", _parsed(_accelerator)),
+    "connect": ("connect", _text),
+    "json": ("json", _path),
+    "html": ("html", _path),
+}
+EXPERIMENT_KEYS = tuple(_READERS)
