@@ -1,0 +1,80 @@
+"""fio jobs: the measured one of a workload, the one that lays out its files, and the one that checks data."""
+
+from pathlib import Path
+
+from harness import resources
+from harness.model.guest import MIB
+from harness.model.workload import Parameter, Workload
+from harness.render import render
+
+# The checked file: small, as it is written and read on top of every trial, but by several writers at once.
+VERIFY_WRITERS = 4
+VERIFY_PART_BYTES = MIB
+
+# fio multiplies its seed by odd constants in 64 bits; this keeps it clear of signed arithmetic in any version.
+_SEED_MODULUS = 2**31
+
+
+def render_job(workload: Workload, *, directory: str, seed: int, runtime_s: float) -> str:
+    """The measured job, on files in `directory` of the guest, running `runtime_s` seconds. Raises ConfigError.
+
+    The template sees the workload's parameters, its ``name``, and ``common``: the text of the [global] section.
+    """
+    common = render(
+        "common.fio.j2",
+        folder=_catalogue(),
+        directory=directory,
+        seed=seed % _SEED_MODULUS,
+        runtime_ms=round(runtime_s * 1000),
+    )
+    template = _catalogue() / workload.template
+    return render(
+        template.name,
+        folder=template.parent,
+        **{**workload.parameters, "name": workload.name, "common": common.rstrip("\n")},
+    )
+
+
+def render_layout_job(workload: Workload, *, directory: str, seed: int) -> str:
+    """The job that writes the files ``data.0``... which the measured job overwrites or reads; "" when there are none.
+
+    Their number and size are the workload's parameters ``files`` and ``file_size``.
+    """
+    files = layout_files(workload)
+    if not files:
+        return ""
+    return render(
+        "layout.fio.j2",
+        folder=_catalogue(),
+        directory=directory,
+        seed=seed % _SEED_MODULUS,
+        files=len(files),
+        file_size=_whole(workload.parameters.get("file_size")),
+    )
+
+
+def layout_files(workload: Workload) -> tuple[tuple[str, int], ...]:
+    """Name and size in bytes of each file that the layout job writes."""
+    size_bytes = _whole(workload.parameters.get("file_size"))
+    return tuple((f"data.{number}", size_bytes) for number in range(_whole(workload.parameters.get("files"))))
+
+
+def render_verify_job(*, directory: str, seed: int, read_back: bool) -> str:
+    """The job that writes checksummed blocks, or (`read_back`) reads the same blocks and checks them."""
+    return render(
+        "verify.fio.j2",
+        folder=_catalogue(),
+        directory=directory,
+        seed=seed % _SEED_MODULUS,
+        writers=VERIFY_WRITERS,
+        part_size=VERIFY_PART_BYTES,
+        read_back=read_back,
+    )
+
+
+def _catalogue() -> Path:
+    return resources.folder("configs") / "workloads"
+
+
+def _whole(value: Parameter | None) -> int:
+    return value if isinstance(value, int) else 0

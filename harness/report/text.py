@@ -1,0 +1,126 @@
+"""The short summary at the end of a run: plain text, made to be pasted into a mail."""
+
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+
+from harness.model.run import Run
+from harness.model.trial import Trial
+from harness.model.verdict import Comparison, Decision
+from harness.model.workload import Metric
+from harness.report import wording
+from harness.report.numbers import interval, level, number, ratio, scale_for
+from harness.report.witness import explain
+
+WIDTH = 96
+_HEADINGS = ("metric", "unit", "baseline", "candidate", "ratio", "interval", "verdict")
+# Keys of a guest's environment that belong into a mail.
+_TELLING = ("fio", "mount", "clocksource", "queue.scheduler")
+
+
+def summary(run: Run, decision: Decision | None, trials: Sequence[Trial], metrics: Mapping[str, Metric]) -> str:
+    """The whole summary, lines of at most 96 characters (but for what must not be broken), without a last newline."""
+    sections = (
+        _verdict(run, decision, metrics),
+        _table(decision, metrics),
+        _section("What the witnesses say", _witnesses(decision, metrics)),
+        _section("Boots that gave no figures", wording.outcome_lines(trials)),
+        _section("Seen in the kernel logs", wording.finding_lines(trials)),
+        _section("Mind", wording.note_lines(decision, metrics)),
+        _environment(run, trials),
+        ["How to repeat", f"  {wording.repeat_command(run)}"],
+    )
+    return "\n\n".join("\n".join(lines) for lines in sections if lines)
+
+
+def _verdict(run: Run, decision: Decision | None, metrics: Mapping[str, Metric]) -> list[str]:
+    word = str(decision.verdict).upper() if decision else "OPEN"
+    lines = [f"kab {run.verb} {run.id}: {word}", *_wrap(f"{wording.headline(run, decision, metrics)}.")]
+    if decision is not None:
+        lines += _wrap(f"Why: {decision.reason}.")
+        if decision.metric is not None:
+            lines += _wrap(f"Deciding metric: {decision.metric}, {decision.how}.")
+    return lines
+
+
+def _table(decision: Decision | None, metrics: Mapping[str, Metric]) -> list[str]:
+    comparisons = wording.shown(decision, metrics)
+    if decision is None or not comparisons:
+        return []
+    rows = [_HEADINGS, *(_row(found, metrics.get(found.metric)) for found in comparisons)]
+    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
+    lines = []
+    for index, row in enumerate(rows):
+        mark = "*" if index and comparisons[index - 1].metric == decision.metric else " "
+        # Names and the verdict to the left, numbers to the right.
+        cells = [
+            cell.ljust(width) if column in {0, 1, 6} else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        lines.append(f"{mark} {'  '.join(cells)}".rstrip())
+    return [*lines, *_wrap(_levels(comparisons, decision.metric), indent="  ")]
+
+
+def _row(found: Comparison, metric: Metric | None) -> tuple[str, ...]:
+    factor, unit = scale_for(metric.unit if metric else "", found.baseline, found.candidate)
+    return (
+        found.metric,
+        unit,
+        number(None if found.baseline is None else found.baseline / factor),
+        number(None if found.candidate is None else found.candidate / factor),
+        ratio(found.ratio),
+        interval(found.low, found.high),
+        wording.verdict_word(found, metric),
+    )
+
+
+def _levels(comparisons: Sequence[Comparison], metric: str | None) -> str:
+    by_level: dict[str, list[str]] = {}
+    for found in comparisons:
+        by_level.setdefault(level(found.error), []).append(found.metric)
+    usual = max(by_level, key=lambda text: len(by_level[text]))
+    parts = [f"{text} for {', '.join(names)}" for text, names in by_level.items() if text != usual]
+    parts.append(f"{usual} for {'the others' if parts else 'each metric'}")
+    starred = "* decides. " if metric else ""
+    return f"{starred}Medians over boots; ratio = candidate / baseline; intervals of {'; '.join(parts)}."
+
+
+def _witnesses(decision: Decision | None, metrics: Mapping[str, Metric]) -> Iterable[str]:
+    for found in wording.shown(decision, metrics):
+        metric = metrics.get(found.metric)
+        if metric is not None and metric.witness:
+            moved = f"{number(found.baseline)} -> {number(found.candidate)}"
+            yield f"{metric.name} {moved} ({metric.title}): {explain(metric, found.baseline, found.candidate)}"
+
+
+def _section(title: str, items: Iterable[str]) -> list[str]:
+    lines = [line for item in items for line in _wrap(item, indent="  ", hang="    ")]
+    return [title, *lines] if lines else []
+
+
+def _environment(run: Run, trials: Sequence[Trial]) -> list[str]:
+    common = wording.common_environment(trials)
+    facts = {
+        "baseline": wording.kernel_line(run.baseline),
+        "candidate": wording.kernel_line(run.candidate),
+        "host": "; ".join(f"{key} {value}" for key, value in run.conditions.items()),
+        **wording.setting_lines(run.experiment),
+        "in guests": "; ".join(f"{key} {common[key]}" for key in _TELLING if key in common),
+        "kab": f"{run.kab_version}, seed {run.seed}",
+    }
+    width = max(map(len, facts))
+    lines = ["Environment"]
+    for name, fact in facts.items():
+        if fact:
+            lines += _wrap(f"{name.ljust(width)}  {fact}", indent="  ", hang=" " * (width + 4))
+    return lines
+
+
+def _wrap(text: str, *, indent: str = "", hang: str | None = None) -> list[str]:
+    return textwrap.wrap(
+        text,
+        WIDTH,
+        initial_indent=indent,
+        subsequent_indent=indent if hang is None else hang,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )

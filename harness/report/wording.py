@@ -1,0 +1,238 @@
+"""What is said in every report, whatever its form: the headline, who failed, the environment, how to repeat."""
+
+import shlex
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import PurePath
+
+from harness.model.experiment import Arm, Experiment
+from harness.model.run import KernelRecord, Run
+from harness.model.trial import Outcome, Trial
+from harness.model.verdict import Comparison, Decision, Verdict
+from harness.model.workload import Direction, Metric, Parameter
+from harness.parse.diskspec import disk_text, filesystem_text
+from harness.parse.units import fraction_text, size_text
+from harness.report.numbers import interval, level, percent, ratio
+
+# How a witness moved: it shows a mechanism, so neither way is "faster".
+_HIGHER, _LOWER = "higher", "lower"
+_DIGEST_DIGITS = 8
+
+
+def kernel_names(run: Run) -> tuple[str, str]:
+    """Names of baseline and candidate, told apart by version or digest where the release is the same."""
+    one, other = run.baseline, run.candidate
+    if one.release != other.release or one.digest == other.digest:
+        return one.release, other.release
+    if one.version != other.version:
+        return f"{one.release} ({one.version})", f"{other.release} ({other.version})"
+    return (
+        f"{one.release} [{one.digest[:_DIGEST_DIGITS]}]",
+        f"{other.release} [{other.digest[:_DIGEST_DIGITS]}]",
+    )
+
+
+def is_same_kernel(run: Run) -> bool:
+    """Whether the run compares a kernel with itself (an A/A run)."""
+    return run.baseline.digest == run.candidate.digest
+
+
+def deciding(decision: Decision | None) -> Comparison | None:
+    """The comparison that the verdict rests on, if there is one with a ratio."""
+    if decision is None or decision.metric is None:
+        return None
+    comparison = decision.comparisons.get(decision.metric)
+    return comparison if comparison is not None and comparison.ratio is not None else None
+
+
+def claim(run: Run, decision: Decision | None) -> str:
+    """The verdict as a sentence without figures."""
+    baseline, candidate = kernel_names(run)
+    if decision is None:
+        return f"no verdict yet on candidate {candidate} against baseline {baseline}: the run is open"
+    same = is_same_kernel(run)
+    match decision.verdict:
+        case Verdict.FASTER | Verdict.SLOWER if same:
+            return (
+                f"{candidate} compared with itself came out {decision.verdict}: "
+                "the host, not the kernel, made the difference"
+            )
+        case Verdict.FASTER | Verdict.SLOWER:
+            return f"candidate {candidate} is {decision.verdict} than baseline {baseline}"
+        case Verdict.SAME if same:
+            return f"{candidate} compared with itself is the same, as it must be"
+        case Verdict.SAME:
+            margin = fraction_text(run.experiment.margin)
+            return f"candidate {candidate} is as fast as baseline {baseline}, within {margin}"
+        case _ if same:
+            return f"cannot tell whether {candidate} compared with itself is the same, as it must be"
+        case _:
+            return f"cannot tell whether candidate {candidate} is faster or slower than baseline {baseline}"
+
+
+def figures(comparison: Comparison) -> str:
+    """``write_iops +238 % (x3.38, 99 % interval 3.01 to 3.79) over 4 blocks (8 boots)``."""
+    boots = counted(2 * comparison.blocks, "boot")
+    return f"{effect(comparison)} over {counted(comparison.blocks, 'block')} ({boots})"
+
+
+def effect(comparison: Comparison) -> str:
+    """``write_iops +238 % (x3.38, 99 % interval 3.01 to 3.79)``."""
+    assert comparison.ratio is not None, "see deciding()"
+    inside = [ratio(comparison.ratio)]
+    if comparison.low is not None and comparison.high is not None:
+        inside.append(f"{level(comparison.error)} interval {interval(comparison.low, comparison.high)}")
+    return f"{comparison.metric} {percent(comparison.ratio)} ({', '.join(inside)})"
+
+
+def speed(run: Run, decision: Decision | None, metrics: Mapping[str, Metric]) -> Comparison | None:
+    """Where a witness decides, the speed that goes with it: the first of the workload's deciding metrics, or any."""
+    leading = deciding(decision)
+    if decision is None or leading is None or not _is_witness(leading.metric, metrics):
+        return None
+    names = (*run.experiment.workload.deciding, *metrics)
+    speeds = (decision.comparisons.get(name) for name in names if name in metrics and not _is_witness(name, metrics))
+    return next((found for found in speeds if found is not None and found.ratio is not None), None)
+
+
+def _is_witness(name: str, metrics: Mapping[str, Metric]) -> bool:
+    return name in metrics and metrics[name].witness
+
+
+def headline(run: Run, decision: Decision | None, metrics: Mapping[str, Metric]) -> str:
+    """The verdict in one sentence, with the effect and its interval; a witness never stands for the speed alone."""
+    comparison, second = deciding(decision), speed(run, decision, metrics)
+    sentence = f"{claim(run, decision)}: {figures(comparison)}" if comparison else claim(run, decision)
+    return f"{sentence}; {effect(second)}" if second else sentence
+
+
+def counted(count: int, noun: str) -> str:
+    """1 block, 2 blocks."""
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def verdict_word(comparison: Comparison, metric: Metric | None) -> str:
+    """What a comparison says of its metric: faster, slower, same, inconclusive; of a witness: higher, lower."""
+    if metric is None or not metric.witness or comparison.verdict not in {Verdict.FASTER, Verdict.SLOWER}:
+        return str(comparison.verdict)
+    better_is_higher = metric.direction is Direction.HIGHER
+    return _HIGHER if (comparison.verdict is Verdict.FASTER) == better_is_higher else _LOWER
+
+
+def shown(decision: Decision | None, metrics: Mapping[str, Metric]) -> list[Comparison]:
+    """Those of `ordered` for which any boot gave a value."""
+    found = ordered(decision, metrics)
+    return [one for one in found if one.baseline is not None or one.candidate is not None]
+
+
+def ordered(decision: Decision | None, metrics: Mapping[str, Metric]) -> list[Comparison]:
+    """Comparisons to show: the deciding one first, then as the catalogue has them, unknown ones last."""
+    if decision is None:
+        return []
+    place = {name: index for index, name in enumerate(metrics)}
+    return sorted(
+        decision.comparisons.values(),
+        key=lambda found: (found.metric != decision.metric, place.get(found.metric, len(place)), found.metric),
+    )
+
+
+def outcome_lines(trials: Sequence[Trial]) -> list[str]:
+    """Boots that gave nothing, one line for each way and arm: how many of how many, and what the first one said."""
+    lines = []
+    boots = Counter(trial.spec.arm for trial in trials)
+    failures: dict[tuple[Arm, Outcome], list[Trial]] = {}
+    for trial in trials:
+        if trial.outcome is not Outcome.OK:
+            failures.setdefault((trial.spec.arm, trial.outcome), []).append(trial)
+    for (arm, outcome), failed in failures.items():
+        first = failed[0].message.strip().splitlines()
+        why = f": {first[0]}" if first else ""
+        blame = " (the host's fault, says nothing about the kernel)" if outcome is Outcome.LOST else ""
+        lines.append(f"{outcome}: {len(failed)} of {counted(boots[arm], 'boot')} of the {arm}{blame}{why}")
+    return lines
+
+
+def finding_lines(trials: Sequence[Trial]) -> list[str]:
+    """What the kernel logs showed: one line for each kind and wording, with arms and number of boots."""
+    seen: dict[str, tuple[str, Counter[Arm]]] = {}
+    for trial in trials:
+        for signature, message in {
+            found.signature: f"{found.kind}: {found.message}" for found in trial.findings
+        }.items():
+            seen.setdefault(signature, (message, Counter()))[1][trial.spec.arm] += 1
+    lines = []
+    for message, arms in seen.values():
+        places = ", ".join(f"{counted(count, 'boot')} of the {arm}" for arm, count in arms.items())
+        lines.append(f"{message} ({places})")
+    return lines
+
+
+def note_lines(decision: Decision | None, metrics: Mapping[str, Metric]) -> list[str]:
+    """Warnings of the statistics, equal ones of several metrics in one line."""
+    notes: dict[str, list[str]] = {}
+    for comparison in ordered(decision, metrics):
+        for note in comparison.notes:
+            notes.setdefault(note, []).append(comparison.metric)
+    return [f"{', '.join(names)}: {note}" for note, names in notes.items()]
+
+
+def repeat_command(run: Run) -> str:
+    """The command that made the run, with the kernels as they were resolved and the seed as it was drawn."""
+    words = list(run.command)
+    if words:
+        program = PurePath(words[0]).name
+        words[:1] = ["python3", "-m", "harness"] if program == "__main__.py" else [program]
+    place = 0
+    for kernel in (run.baseline, run.candidate):
+        if kernel.spec in words[place:]:
+            place = words.index(kernel.spec, place)
+            words[place] = resolved_spec(kernel)
+            place += 1
+    words = [word for index, word in enumerate(words) if not _says_seed(words, index)]
+    return shlex.join([*words, "--seed", str(run.seed)])
+
+
+def resolved_spec(kernel: KernelRecord) -> str:
+    """A spec that names this very kernel, where its source has such names."""
+    return f"debian:{kernel.release}" if kernel.source == "debian" else kernel.spec
+
+
+def _says_seed(words: Sequence[str], index: int) -> bool:
+    word = words[index]
+    return word == "--seed" or word.startswith("--seed=") or (index > 0 and words[index - 1] == "--seed")
+
+
+def setting_lines(experiment: Experiment) -> dict[str, str]:
+    """Guest, disk, filesystem and workload in a line each."""
+    guest, work = experiment.guest, experiment.workload
+    machine = [counted(guest.vcpus, "vCPU"), f"{guest.memory_mib} MiB"]
+    if guest.cpu_model:
+        machine.append(f"-cpu {guest.cpu_model}")
+    if guest.cmdline:
+        machine.append(f"command line: {' '.join(guest.cmdline)}")
+    parameters = ", ".join(f"{name}={_parameter_text(name, value)}" for name, value in work.parameters.items())
+    return {
+        "guest": ", ".join(machine),
+        "disk": disk_text(experiment.disk),
+        "filesystem": filesystem_text(experiment.filesystem),
+        "workload": f"{work.name}: {parameters}" if parameters else work.name,
+        "iterations": f"{work.iterations} x {work.runtime_s:g} s in each boot, after {work.warmup_s:g} s of warm-up",
+    }
+
+
+def _parameter_text(name: str, value: Parameter) -> str:
+    return size_text(value) if name.endswith("_bytes") and isinstance(value, int) else str(value)
+
+
+def kernel_line(kernel: KernelRecord) -> str:
+    """Spec, what it was resolved to, and the content's hash."""
+    version = f" ({kernel.version})" if kernel.version and kernel.version != kernel.release else ""
+    return f"{kernel.spec} = {kernel.release}{version}, content {kernel.digest[:12]}"
+
+
+def common_environment(trials: Sequence[Trial]) -> dict[str, str]:
+    """Facts that every boot which told them told alike; those that differ are the kernels' or the boots' own."""
+    told = [trial.environment for trial in trials if trial.environment]
+    if not told:
+        return {}
+    return {key: value for key, value in told[0].items() if all(other.get(key) == value for other in told)}
