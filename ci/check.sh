@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# The gates that every change passes, in order; stops at the first that fails, with that gate's own exit status.
+#
+# Usage: ci/check.sh [GATE...]      without a gate: all of them
+#
+#   11 format   12 lint   13 types   14 layers   21 unit   22 integration   23 guest
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+readonly GATES=(format lint types layers unit integration guest)
+readonly STATIC=(harness tests benchmarks)
+readonly BIN=.venv/bin
+
+run_gate() {
+	case $1 in
+	format) "$BIN/ruff" format --check "${STATIC[@]}" ;;
+	lint) "$BIN/ruff" check "${STATIC[@]}" ;;
+	types) "$BIN/mypy" ;;
+	layers) "$BIN/lint-imports" ;;
+	unit | integration | guest) "$BIN/python" -m pytest -m "$1" </dev/null ;;
+	*)
+		printf 'check: no gate %s; there are: %s\n' "$1" "${GATES[*]}" >&2
+		exit 129
+		;;
+	esac
+}
+
+status_of() {
+	case $1 in
+	format) echo 11 ;;
+	lint) echo 12 ;;
+	types) echo 13 ;;
+	layers) echo 14 ;;
+	unit) echo 21 ;;
+	integration) echo 22 ;;
+	guest) echo 23 ;;
+	esac
+}
+
+summary=()
+for gate in "${@:-${GATES[@]}}"; do
+	printf '==> %s\n' "$gate"
+	begin=$SECONDS
+	run_gate "$gate"
+	status=$?
+	summary+=("$(printf '%-12s %5d s  %s' "$gate" $((SECONDS - begin)) "$([[ $status == 0 ]] && echo ok || echo FAILED)")")
+	if ((status != 0)); then
+		printf '%s\n' "${summary[@]}"
+		exit "$(status_of "$gate")"
+	fi
+done
+printf '%s\n' "${summary[@]}"
