@@ -1,0 +1,199 @@
+"""x86 boot images: what the setup header says, and the ELF vmlinux packed inside.
+
+Offsets are those of Documentation/arch/x86/boot.rst.
+"""
+
+import logging
+import lzma
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import zstandard
+
+from harness.errors import ConfigError
+from harness.kernels.lz4 import LEGACY_MAGIC, decompress_legacy
+
+_log = logging.getLogger(__name__)
+
+_SETUP_SECTORS = 0x1F1
+_MAGIC = 0x202
+_PROTOCOL = 0x206
+_VERSION_POINTER = 0x20E
+_XLOADFLAGS = 0x236
+_PAYLOAD = 0x248
+_SECTOR_BYTES = 512
+_HEADER_BYTES = 0x268
+_XLF_KERNEL_64 = 1
+_PIECE_BYTES = 1024 * 1024
+_SLICE_BYTES = 64 * 1024
+# 2.06 brought a command line longer than 255 bytes, 2.08 the payload's place, 2.12 xloadflags.
+_OLDEST_PROTOCOL = 0x206
+_PAYLOAD_PROTOCOL = 0x208
+_XLOADFLAGS_PROTOCOL = 0x20C
+
+_ELF_MACHINES = {0x02: "SPARC", 0x03: "i386", 0x08: "MIPS", 0x15: "PowerPC", 0x16: "s390", 0x28: "ARM",
+                 0x2B: "SPARC", 0xB7: "arm64", 0xF3: "RISC-V", 0x102: "LoongArch"}  # fmt: skip
+_EM_X86_64 = 0x3E
+_DEBIAN_VERSION = re.compile(r" Debian (?P<version>\d\S+) \(")
+_ELF_HEADER_BYTES = 64
+_PT_NOTE = 4
+# xen/include/public/elfnote.h; QEMU enters such an ELF kernel directly (PVH).
+_XEN_ELFNOTE_PHYS32_ENTRY = 18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootImage:
+    """The setup header of a bzImage."""
+
+    # What the kernel calls itself (uname -r).
+    release: str
+    # Release, builder and build number: "6.1.0-56-cloud-amd64 (debian-kernel@...) #1 SMP Debian 6.1.192-2".
+    banner: str
+    # Boot protocol, e.g. 0x20f.
+    protocol: int
+
+    @property
+    def version(self) -> str:
+        """Debian's package version where the banner tells it ("6.1.192-2"), else the release."""
+        match = _DEBIAN_VERSION.search(self.banner)
+        return match["version"] if match else self.release
+
+
+def read_boot_image(path: Path) -> BootImage:
+    """The header of the bzImage at `path`. Raises ConfigError when it is none, or not one for x86-64."""
+    try:
+        with path.open("rb") as file:
+            # 64 sectors are the most that setup code may take; the version string lies inside.
+            head = file.read(65 * _SECTOR_BYTES)
+    except PermissionError as error:
+        raise ConfigError(
+            f"no permission to read the kernel {path}", remedy=f"Let this user read it: sudo chmod a+r {path}"
+        ) from error
+    except OSError as error:
+        raise ConfigError(f"cannot read the kernel {path}: {error.strerror}") from error
+    return parse_boot_image(head, name=str(path))
+
+
+def parse_boot_image(head: bytes, *, name: str) -> BootImage:
+    """The header at the beginning of a bzImage; `name` is for messages. Raises ConfigError as read_boot_image."""
+    if len(head) < _HEADER_BYTES or head[_MAGIC : _MAGIC + 4] != b"HdrS":
+        raise ConfigError(f"{name} is not an x86-64 kernel image: it {_what(head)}", remedy="Name a bzImage (vmlinuz).")
+    (protocol,) = struct.unpack_from("<H", head, _PROTOCOL)
+    if protocol < _OLDEST_PROTOCOL:
+        raise ConfigError(f"{name} is too old a kernel: boot protocol {protocol >> 8}.{protocol & 255:02}, not 2.06")
+    (flags,) = struct.unpack_from("<H", head, _XLOADFLAGS)
+    if protocol < _XLOADFLAGS_PROTOCOL or not flags & _XLF_KERNEL_64:
+        raise ConfigError(f"{name} is a 32-bit x86 kernel", remedy="kab boots x86-64 kernels (CONFIG_64BIT=y).")
+    (pointer,) = struct.unpack_from("<H", head, _VERSION_POINTER)
+    start = pointer + _SECTOR_BYTES
+    banner = head[start : head.find(b"\0", start)].decode(errors="replace") if pointer else ""
+    if not banner.strip():
+        raise ConfigError(f"{name} does not say which version it is", remedy="Name an unaltered bzImage.")
+    return BootImage(release=banner.split()[0], banner=banner, protocol=protocol)
+
+
+def uncompressed(vmlinuz: Path, out: Path) -> bool:
+    """Write the ELF vmlinux inside the bzImage `vmlinuz` to `out`, if QEMU can enter it directly (it has a PVH note).
+
+    False, and nothing left at `out`, when it has no such note or is packed in a way not known here. Raises OSError.
+    """
+    image = vmlinuz.read_bytes()
+    try:
+        with out.open("wb") as file:
+            # In pieces: the content is about 60 MiB, and the harness is to stay small.
+            for piece in _pieces(_payload(image)):
+                file.write(piece)
+        if has_pvh_note(out):
+            return True
+    except (ValueError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+        _log.debug("cannot unpack the vmlinux inside %s: %s", vmlinuz, error)
+    out.unlink()
+    return False
+
+
+def has_pvh_note(path: Path) -> bool:
+    """Whether the file at `path` is an x86-64 ELF with XEN_ELFNOTE_PHYS32_ENTRY."""
+    with path.open("rb") as file:
+        head = file.read(_ELF_HEADER_BYTES)
+        if head[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", head, 18)[0] != _EM_X86_64:
+            return False
+        (table,) = struct.unpack_from("<Q", head, 32)
+        entry_bytes, count = struct.unpack_from("<HH", head, 54)
+        for index in range(count):
+            file.seek(table + index * entry_bytes)
+            kind, _flags, offset, _vaddr, _paddr, size = struct.unpack("<IIQQQQ", file.read(40))
+            file.seek(offset)
+            if kind == _PT_NOTE and _has_note(file.read(size)):
+                return True
+    return False
+
+
+def _has_note(notes: bytes) -> bool:
+    position = 0
+    while position + 12 <= len(notes):
+        name_bytes, content_bytes, kind = struct.unpack_from("<III", notes, position)
+        name = notes[position + 12 : position + 12 + name_bytes].rstrip(b"\0")
+        if name == b"Xen" and kind == _XEN_ELFNOTE_PHYS32_ENTRY:
+            return True
+        position += 12 + (name_bytes + 3 & ~3) + (content_bytes + 3 & ~3)
+    return False
+
+
+def _payload(image: bytes) -> bytes:
+    if struct.unpack_from("<H", image, _PROTOCOL)[0] < _PAYLOAD_PROTOCOL:
+        raise ValueError("its boot protocol does not say where the payload is")
+    # A setup_sects of 0 means 4, for the oldest loaders' sake.
+    setup_bytes = ((image[_SETUP_SECTORS] or 4) + 1) * _SECTOR_BYTES
+    offset, size = struct.unpack_from("<II", image, _PAYLOAD)
+    return image[setup_bytes + offset : setup_bytes + offset + size]
+
+
+def _pieces(payload: bytes) -> Iterator[bytes]:
+    # Each stops at the end of its stream: the kernel's build appends the uncompressed size.
+    if payload.startswith(struct.pack("<I", LEGACY_MAGIC)):
+        yield from decompress_legacy(payload)
+    elif payload.startswith(b"\x28\xb5\x2f\xfd"):
+        unzstd = zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj()
+        for start in range(0, len(payload), _SLICE_BYTES):
+            if not unzstd.eof:
+                yield unzstd.decompress(payload[start : start + _SLICE_BYTES])
+        _check_whole(unzstd.eof)
+    elif payload.startswith(b"\x1f\x8b"):
+        inflater = zlib.decompressobj(wbits=31)
+        yield inflater.decompress(payload, _PIECE_BYTES)
+        while not inflater.eof and inflater.unconsumed_tail:
+            yield inflater.decompress(inflater.unconsumed_tail, _PIECE_BYTES)
+        _check_whole(inflater.eof)
+    elif payload.startswith((b"\xfd7zXZ\0", b"\x5d\0\0")):
+        unpacker = lzma.LZMADecompressor()
+        yield unpacker.decompress(payload, _PIECE_BYTES)
+        while not unpacker.eof and not unpacker.needs_input:
+            yield unpacker.decompress(b"", _PIECE_BYTES)
+        _check_whole(unpacker.eof)
+    else:
+        raise ValueError(f"packed in a way not known here (starts with {payload[:4].hex()})")
+
+
+def _check_whole(at_end: bool) -> None:
+    if not at_end:
+        raise EOFError("cut short")
+
+
+def _what(head: bytes) -> str:
+    if head[:4] == b"\x7fELF" and len(head) >= 20:
+        order = "<" if head[5] == 1 else ">"
+        (machine,) = struct.unpack_from(f"{order}H", head, 18)
+        if machine == _EM_X86_64:
+            return "is an ELF file (a vmlinux?) and not a bzImage"
+        return f"is an ELF file for {_ELF_MACHINES.get(machine, f'machine {machine:#x}')}"
+    if head[0x38:0x3C] == b"ARM\x64":
+        return "is a kernel for arm64"
+    if head[0x38:0x3C] == b"RSC\x05":
+        return "is a kernel for RISC-V"
+    if head[:2] == b"\x1f\x8b":
+        return "is gzip-compressed (a kernel for arm64?)"
+    return "lacks the boot header's mark" if head else "is empty"

@@ -1,0 +1,179 @@
+"""What Debian's suites offer: packages grouped into kernels, and the kernel that a selector means."""
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from debian.debian_support import Version
+
+from harness.errors import ConfigError
+from harness.model.kernel import DEFAULT_FLAVOUR, AvailableKernel, DebianSpec, Package, PackageLayout
+from harness.parse.kernelspec import FLAVOURS, flavour_of
+
+# "linux-image-6.12.107+deb13-cloud-amd64-unsigned"; the release must not be of another flavour ("-rt-amd64").
+_IMAGE = re.compile(r"linux-image-(?P<release>\d[\w.+~-]*?)(?P<unsigned>-unsigned)?")
+_OTHER_FLAVOURS = ("-rt-amd64",)
+_NEARBY = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexEntry:
+    """A package of an index, with the names of what it depends on."""
+
+    package: Package
+    depends: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncompleteKernel:
+    """A kernel that cannot be had: the suites lack some of its packages."""
+
+    release: str
+    version: str
+    flavour: str
+    missing: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalogue:
+    """All kernels on offer, oldest first."""
+
+    kernels: tuple[AvailableKernel, ...]
+    incomplete: tuple[IncompleteKernel, ...] = ()
+    # "stable-backports" -> "trixie-backports", as the suites' Release files say.
+    suite_aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def choose(self, spec: DebianSpec) -> AvailableKernel | None:
+        """The kernel that `spec` means, the newest where it means several; None when there is none.
+
+        A selector is tried as a release, a package version, a suite, a series ("6.12", "6.12.107") and a release
+        without its flavour, in this order: "7.3" is a series, though a kernel may call itself "7.3-cloud-amd64".
+        """
+        flavour = _flavour(spec)
+        pool = [kernel for kernel in self.kernels if kernel.flavour == flavour]
+        selector = spec.selector
+        suite = self.suite_aliases.get(selector, selector)
+        for matching in (
+            [kernel for kernel in pool if kernel.release == selector],
+            [kernel for kernel in pool if kernel.version == selector],
+            [kernel for kernel in pool if suite in kernel.suites],
+            [kernel for kernel in pool if in_series(kernel.version, selector)],
+            [kernel for kernel in pool if kernel.release == f"{selector}-{flavour}"],
+        ):
+            if matching:
+                return matching[-1]
+        return None
+
+    def no_match(self, spec: DebianSpec) -> ConfigError:
+        """The error to raise where ``choose`` found nothing: says what there is nearby."""
+        flavour = _flavour(spec)
+        pool = [kernel for kernel in self.kernels if kernel.flavour == flavour]
+        selector = spec.selector
+        for kernel in reversed(self.incomplete):
+            if kernel.flavour == flavour and (
+                selector in (kernel.release, kernel.release.removesuffix(f"-{flavour}"), kernel.version)
+                or in_series(kernel.version, selector)
+            ):
+                return ConfigError(
+                    f"debian:{selector} cannot be had: the mirror offers {kernel.release} without "
+                    f"{' and '.join(kernel.missing)}",
+                    remedy=_nearby(selector, pool),
+                )
+        return ConfigError(f"no kernel of flavour {flavour} matches debian:{selector}", remedy=_nearby(selector, pool))
+
+
+def build_catalogue(entries: Iterable[IndexEntry], suite_aliases: Mapping[str, str] | None = None) -> Catalogue:
+    """Group the packages of all suites into kernels.
+
+    Where a kernel is offered signed and unsigned, the signed one is taken: it is what people run. The unsigned one
+    stands in while Debian's signing service lags behind.
+    """
+    by_name: dict[tuple[str, str], list[IndexEntry]] = {}
+    for entry in entries:
+        by_name.setdefault((entry.package.name, entry.package.version), []).append(entry)
+    found: dict[tuple[str, str], AvailableKernel] = {}
+    incomplete: dict[tuple[str, str], IncompleteKernel] = {}
+    # Signed names are shorter, so they come first.
+    for name, version in sorted(by_name):
+        release = _release(name)
+        if release is None or (release, version) in found:
+            continue
+        kernel = _group(by_name, name, version, release)
+        if isinstance(kernel, AvailableKernel):
+            found[release, version] = kernel
+            incomplete.pop((release, version), None)
+        elif kernel is not None:
+            incomplete[release, version] = kernel
+    return Catalogue(
+        kernels=tuple(sorted(found.values(), key=_order)),
+        incomplete=tuple(sorted(incomplete.values(), key=_order)),
+        suite_aliases=suite_aliases or {},
+    )
+
+
+def in_series(version: str, series: str) -> bool:
+    """Whether the package `version` is of upstream `series`: ``6.12.107-1`` is of 6, 6.12 and 6.12.107."""
+    upstream = version.rpartition("-")[0] or version
+    # "7.3~rc7" is on the way to 7.3.
+    return upstream == series or upstream.startswith((f"{series}.", f"{series}~"))
+
+
+def _flavour(spec: DebianSpec) -> str:
+    return spec.flavour or flavour_of(spec.selector) or DEFAULT_FLAVOUR
+
+
+def _order(kernel: AvailableKernel | IncompleteKernel) -> tuple[Version, str]:
+    return Version(kernel.version), kernel.release
+
+
+def _release(name: str) -> str | None:
+    match = _IMAGE.fullmatch(name)
+    if match is None or match["release"].endswith(_OTHER_FLAVOURS):
+        return None
+    return match["release"] if flavour_of(match["release"]) in FLAVOURS else None
+
+
+def _group(
+    by_name: Mapping[tuple[str, str], Sequence[IndexEntry]], name: str, version: str, release: str
+) -> AvailableKernel | IncompleteKernel | None:
+    flavour = flavour_of(release) or DEFAULT_FLAVOUR
+    image = by_name[name, version][0]
+    base = f"linux-base-{release}"
+    if f"linux-binary-{release}" in image.depends or f"linux-modules-{release}" in image.depends:
+        layout = PackageLayout.SPLIT
+        wanted = [f"linux-binary-{release}", f"linux-modules-{release}", base]
+        missing = tuple(part for part in wanted if (part, version) not in by_name)
+        if missing:
+            return IncompleteKernel(release=release, version=version, flavour=flavour, missing=missing)
+    elif any(other.startswith("linux-image-") for other in image.depends):
+        # "linux-image-6.12-amd64" only points at the newest of a series.
+        return None
+    else:
+        layout = PackageLayout.SINGLE
+        # From 6.16 to 6.18 the changelog alone is in linux-base; not every suite keeps that.
+        wanted = [name] + ([base] if (base, version) in by_name else [])
+    suites = dict.fromkeys(entry.package.suite for entry in by_name[name, version])
+    return AvailableKernel(
+        release=release,
+        version=version,
+        flavour=flavour,
+        suites=tuple(suites),
+        layout=layout,
+        packages=tuple(by_name[part, version][0].package for part in wanted),
+    )
+
+
+def _nearby(selector: str, pool: Sequence[AvailableKernel]) -> str:
+    if not pool:
+        return "The mirror offers no kernel at all."
+    suites = sorted({suite for kernel in pool for suite in kernel.suites})
+    series = list(dict.fromkeys(".".join(kernel.version.split("~")[0].split("-")[0].split(".")[:2]) for kernel in pool))
+    releases = [kernel.release for kernel in pool]
+    parts = selector.split("-")[0].split("+")[0].split(".")
+    near = [kernel.release for kernel in pool if len(parts) > 1 and in_series(kernel.version, ".".join(parts[:2]))]
+    if not near:
+        near = difflib.get_close_matches(selector, releases, n=3, cutoff=0.6)
+    lines = [f"Near it: {', '.join(near[-_NEARBY:])}."] if near else []
+    lines += [f"Series: {', '.join(series)}.", f"Suites: {', '.join(suites)}.", "All: `kab kernels list`."]
+    return "\n".join(lines)

@@ -1,0 +1,212 @@
+"""Kernels that Debian's suites offer: the package lists, filtered and kept where a listing takes milliseconds."""
+
+import json
+import logging
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import ConfigError, TransientHostError
+from harness.host import aptsources, locks
+from harness.host.files import write_atomically
+from harness.host.paths import Paths
+from harness.kernels.apt import AptRoot, AptSettings, PackageList
+from harness.kernels.catalogue import Catalogue, IncompleteKernel, IndexEntry, build_catalogue
+from harness.model.kernel import AvailableKernel, DebianSpec, Package, PackageLayout
+from harness.parse.packages import dependency_names, parse_stanzas
+
+_log = logging.getLogger(__name__)
+
+# Environment variable: suites to look for instead of all, separated by spaces.
+SUITES_VARIABLE = "KAB_DEBIAN_SUITES"
+
+# Names that move from release to release ("stable") are not asked for: the security archive lacks some of them. The
+# Release files say which suite has which role. The last release is one that is to come.
+_RELEASES = ("bullseye", "bookworm", "trixie", "forky", "duke")
+_SUITES = tuple(f"{release}{pocket}" for release in _RELEASES for pocket in ("", "-updates", "-backports"))
+_UNRELEASED = ("sid", "experimental")
+_SECURITY_SUITES = tuple(f"{release}-security" for release in _RELEASES)
+
+_INDEX_SCHEMA = 1
+# Debian's archive changes four times a day, its kernels every few days.
+_FRESH_S = 12 * 3600.0
+# Lists younger than this are believed when they lack a kernel.
+_RECHECK_S = 600.0
+_LOCK_TIMEOUT_S = 1200.0
+# linux-image, linux-binary, linux-modules, linux-base.
+_PREFIX = "linux-"
+_PARTS = ("linux-image-", "linux-binary-", "linux-modules-", "linux-base-")
+
+
+def debian_settings(environment: Mapping[str, str] | None = None) -> AptSettings:
+    """The host's mirrors, Debian's keyring, and all suites or those of ``KAB_DEBIAN_SUITES``.
+
+    Raises ConfigError, HostError when the host names no Debian mirror.
+    """
+    environment = os.environ if environment is None else environment
+    named = environment.get(SUITES_VARIABLE, "").split() or [*_SUITES, *_UNRELEASED, *_SECURITY_SUITES]
+    return AptSettings(
+        mirrors=aptsources.find_mirrors(environment=environment),
+        keyring=Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
+        suites=tuple(name for name in named if not name.endswith("-security")),
+        security_suites=tuple(name for name in named if name.endswith("-security")),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Index:
+    catalogue: Catalogue
+    # Seconds since the epoch.
+    written: float
+    # Settings of the environment that it was made under.
+    key: str
+
+
+class DebianSource:
+    """Debian's kernels by way of the private APT root in ``paths.apt``."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        *,
+        settings: Callable[[], AptSettings] = debian_settings,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """`settings` is asked only when APT is needed; `note` is told, in sentences, what takes time."""
+        self._root = paths.apt
+        self._file = paths.apt / "kernels.json"
+        self._settings = settings
+        self._note = note
+        self._index: _Index | None = None
+
+    def catalogue(self) -> Catalogue:
+        """All kernels on offer, from lists that are fresh, or as fresh as a mirror out of reach allows."""
+        index = self._load()
+        if index is not None and time.time() - index.written < _FRESH_S:
+            return index.catalogue
+        try:
+            return self.refresh()
+        except TransientHostError as error:
+            if index is None:
+                raise
+            hours = (time.time() - index.written) / 3600
+            self._note(f"Debian's mirror cannot be reached; using the package lists of {hours:.0f} h ago")
+            _log.warning("%s", error.message)
+            return index.catalogue
+
+    def choose(self, spec: DebianSpec) -> AvailableKernel:
+        """The kernel that `spec` means; reads the lists anew before it gives up. Raises ConfigError, HostError."""
+        catalogue = self.catalogue()
+        found = catalogue.choose(spec)
+        if found is None and self._index is not None and time.time() - self._index.written > _RECHECK_S:
+            catalogue = self.refresh()
+            found = catalogue.choose(spec)
+        if found is None:
+            raise catalogue.no_match(spec)
+        return found
+
+    def refresh(self) -> Catalogue:
+        """Fetch the package lists anew. Raises HostError."""
+        asked = time.time()
+        with locks.lock(
+            self._root / "lock", what="reading Debian's package lists", timeout_s=_LOCK_TIMEOUT_S, waiting=self._note
+        ):
+            # Whoever held the lock before us may have done it.
+            self._index = None
+            index = self._load()
+            if index is None or index.written < asked:
+                self._note("reading Debian's package lists")
+                apt = AptRoot(self._root, self._settings())
+                apt.update()
+                index = self._write(_read(apt))
+        self._index = index
+        return index.catalogue
+
+    def download(self, kernel: AvailableKernel, into: Path, progress: Callable[[int], None]) -> list[Path]:
+        """Fetch the packages of `kernel` into a folder, verified. Raises HostError."""
+        return AptRoot(self._root, self._settings()).download(kernel.packages, into, progress)
+
+    def _load(self) -> _Index | None:
+        if self._index is not None:
+            return self._index
+        try:
+            content = json.loads(self._file.read_bytes())
+            if content["schema"] == _INDEX_SCHEMA and content["key"] == _key():
+                self._index = _Index(
+                    catalogue=_from_json(content), written=float(content["written"]), key=content["key"]
+                )
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            _log.info("ignoring %s: %s", self._file, error)
+        return self._index
+
+    def _write(self, catalogue: Catalogue) -> _Index:
+        index = _Index(catalogue=catalogue, written=time.time(), key=_key())
+        content = {
+            "schema": _INDEX_SCHEMA,
+            "written": index.written,
+            "key": index.key,
+            "suite_aliases": dict(catalogue.suite_aliases),
+            "kernels": [asdict(kernel) for kernel in catalogue.kernels],
+            "incomplete": [asdict(kernel) for kernel in catalogue.incomplete],
+        }
+        write_atomically(self._file, json.dumps(content).encode())
+        return index
+
+
+def _key() -> str:
+    names = (aptsources.MIRROR_VARIABLE, aptsources.SECURITY_VARIABLE, SUITES_VARIABLE)
+    return "\n".join(os.environ.get(name, "") for name in names)
+
+
+def _from_json(content: Mapping[str, Any]) -> Catalogue:
+    def kernel(fields: Mapping[str, Any]) -> AvailableKernel:
+        return AvailableKernel(
+            release=fields["release"],
+            version=fields["version"],
+            flavour=fields["flavour"],
+            suites=tuple(fields["suites"]),
+            layout=PackageLayout(fields["layout"]),
+            packages=tuple(Package(**package) for package in fields["packages"]),
+        )
+
+    return Catalogue(
+        kernels=tuple(kernel(fields) for fields in content["kernels"]),
+        incomplete=tuple(
+            IncompleteKernel(**{**fields, "missing": tuple(fields["missing"])}) for fields in content["incomplete"]
+        ),
+        suite_aliases=content["suite_aliases"],
+    )
+
+
+def _read(apt: AptRoot) -> Catalogue:
+    lists = apt.package_lists()
+    aliases = {alias: found.suite for found in lists for alias in found.aliases}
+    return build_catalogue((entry for found in lists for entry in _entries(apt, found)), aliases)
+
+
+def _entries(apt: AptRoot, found: PackageList) -> Iterator[IndexEntry]:
+    for text in apt.stanzas(found.path, _PREFIX):
+        for fields in parse_stanzas(text):
+            name = fields.get("Package", "")
+            if not name.startswith(_PARTS) or "-amd64" not in name or fields.get("Architecture") != "amd64":
+                continue
+            try:
+                package = Package(
+                    name=name,
+                    version=fields["Version"],
+                    filename=fields["Filename"],
+                    size_bytes=int(fields["Size"]),
+                    sha256=fields["SHA256"],
+                    suite=found.suite,
+                    uri=found.uri,
+                )
+            except (KeyError, ValueError) as error:
+                raise ConfigError(
+                    f"the package list of {found.suite} describes {name} in a way not known: {error}"
+                ) from error
+            yield IndexEntry(package=package, depends=dependency_names(fields.get("Depends", "")))

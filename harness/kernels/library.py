@@ -1,0 +1,217 @@
+"""From a kernel spec to a kernel in the cache."""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from harness.errors import HostError
+from harness.host.paths import Paths
+from harness.kernels import modules
+from harness.kernels.apt import PackageGoneError
+from harness.kernels.assemble import Pieces, assemble, find_pieces, unpack_packages
+from harness.kernels.cache import CachedKernel, KernelCache, SourceRecord, content_digest, source_key
+from harness.kernels.debian import DebianSource
+from harness.kernels.local import LocalSource, LocalSpec
+from harness.model.kernel import (
+    AvailableKernel,
+    DebianSpec,
+    DebSpec,
+    FileSpec,
+    HostSpec,
+    Kernel,
+    TreeSpec,
+)
+from harness.parse.kernelspec import flavour_of, parse_kernel_spec
+
+_log = logging.getLogger(__name__)
+
+# Told (what is fetched, bytes there, bytes in all).
+FetchProgress = Callable[[str, int, int], None]
+
+
+class KernelLibrary:
+    """Implements interfaces.Kernels. Kernels that it resolved stay in the cache until it is closed."""
+
+    def __init__(
+        self,
+        paths: Paths,
+        *,
+        debian: DebianSource | None = None,
+        local: LocalSource | None = None,
+        progress: FetchProgress = lambda _name, _done, _total: None,
+        note: Callable[[str], None] = lambda _sentence: None,
+    ) -> None:
+        """`progress` is told about downloads, `note` in sentences about what else takes time."""
+        self._cache = KernelCache(paths.kernels)
+        self._debian = debian or DebianSource(paths, note=note)
+        self._local = local or LocalSource()
+        self._progress = progress
+        self._note = note
+
+    def close(self) -> None:
+        """Let other processes prune what was resolved here."""
+        self._cache.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def resolve(self, spec: str) -> Kernel:
+        """The kernel that `spec` names, fetched where needed.
+
+        Raises ConfigError (no such kernel, not for x86-64), HostError (mirror, signature, hash, disk).
+        """
+        parsed = parse_kernel_spec(spec)
+        if isinstance(parsed, DebianSpec):
+            return self._resolve_debian(spec, parsed)
+        key = self._local.key(parsed)
+        return self._cached(key, spec) or self._add_local(key, spec, parsed)
+
+    def modules_for(self, kernel: Kernel, wanted: Sequence[str]) -> tuple[Path, ...]:
+        """As harness.kernels.modules.modules_for."""
+        return modules.modules_for(kernel, wanted)
+
+    def list_available(
+        self, flavour: str | None = None, suites: Sequence[str] | None = None
+    ) -> tuple[AvailableKernel, ...]:
+        """What Debian offers, oldest version first, cached ones marked. Raises HostError."""
+        catalogue = self._debian.catalogue()
+        wanted = None if suites is None else {catalogue.suite_aliases.get(suite, suite) for suite in suites}
+        return tuple(
+            replace(kernel, cached=self._cache.has(_debian_key(kernel)))
+            for kernel in catalogue.kernels
+            if (flavour is None or kernel.flavour == flavour) and (wanted is None or wanted.intersection(kernel.suites))
+        )
+
+    def show(self, spec: str) -> Kernel | AvailableKernel:
+        """What `spec` names, without fetching it: a Kernel where it is cached or local. Raises as ``resolve``."""
+        parsed = parse_kernel_spec(spec)
+        if not isinstance(parsed, DebianSpec):
+            return self.resolve(spec)
+        chosen = self._debian.choose(parsed)
+        return self._cached(_debian_key(chosen), spec) or chosen
+
+    def cached(self) -> list[CachedKernel]:
+        """What the cache holds, the most recently used last."""
+        return self._cache.entries()
+
+    def prune(self, limit_bytes: int) -> list[CachedKernel]:
+        """Remove the least recently used kernels beyond `limit_bytes`; never one in use, or the newest."""
+        return self._cache.prune(limit_bytes)
+
+    def _resolve_debian(self, spec: str, parsed: DebianSpec) -> Kernel:
+        # One named in full does not change: no list is needed once it is here, nor if the mirror drops it.
+        exact = next((record for record in self._exact(parsed)), None)
+        if exact is not None and (kernel := self._cache.open(exact, spec)) is not None:
+            return kernel
+        chosen = self._debian.choose(parsed)
+        kernel = self._cached(_debian_key(chosen), spec)
+        if kernel is not None:
+            return kernel
+        try:
+            return self._fetch(spec, chosen)
+        except PackageGoneError as error:
+            # A mirror forgets superseded packages at once; our lists may be hours old.
+            self._debian.refresh()
+            again = self._debian.choose(parsed)
+            if _debian_key(again) == _debian_key(chosen) and again.packages == chosen.packages:
+                raise
+            _log.info("%s; trying %s instead", error.message, again.release)
+            return self._fetch(spec, again)
+
+    def _exact(self, parsed: DebianSpec) -> list[SourceRecord]:
+        if flavour_of(parsed.selector) is None:
+            return []
+        found = [
+            record
+            for record in self._cache.records()
+            if record.source == "debian" and record.provenance.get("release") == parsed.selector
+        ]
+        # A release may come in several package versions: then the lists must say which is the newest.
+        return found if len({record.digest for record in found}) == 1 else []
+
+    def _cached(self, key: str, spec: str) -> Kernel | None:
+        record = self._cache.find(key)
+        return None if record is None else self._cache.open(record, spec)
+
+    def _fetch(self, spec: str, chosen: AvailableKernel) -> Kernel:
+        key = _debian_key(chosen)
+        with self._cache.adding(key, waiting=self._note) as scratch:
+            # Another process may have fetched it while we waited.
+            kernel = self._cached(key, spec)
+            if kernel is not None:
+                return kernel
+            downloads = scratch / "packages"
+            downloads.mkdir()
+            packages = self._debian.download(
+                chosen, downloads, lambda done: self._progress(chosen.release, done, chosen.size_bytes)
+            )
+            self._note(f"unpacking {chosen.release}")
+            unpack_packages(packages, scratch / "root")
+            provenance = {
+                "release": chosen.release,
+                "suites": " ".join(chosen.suites),
+                "layout": chosen.layout.value,
+                "packages": " ".join(f"{package.name}={package.version}" for package in chosen.packages),
+                "sha256": " ".join(package.sha256 for package in chosen.packages),
+                "uri": " ".join(sorted({package.uri for package in chosen.packages})),
+            }
+            pieces = find_pieces(scratch / "root", what=f"debian:{chosen.release}")
+            return self._add(key, spec, pieces, scratch, version=chosen.version, source="debian", provenance=provenance)
+
+    def _add_local(self, key: str, spec: str, parsed: LocalSpec) -> Kernel:
+        with self._cache.adding(key, waiting=self._note) as scratch:
+            kernel = self._cached(key, spec)
+            if kernel is not None:
+                return kernel
+            self._note(f"reading {spec}")
+            pieces = self._local.pieces(parsed, scratch)
+            source, provenance = _local_provenance(parsed)
+            return self._add(key, spec, pieces, scratch, version=pieces.version, source=source, provenance=provenance)
+
+    def _add(
+        self,
+        key: str,
+        spec: str,
+        pieces: Pieces,
+        scratch: Path,
+        *,
+        version: str,
+        source: str,
+        provenance: dict[str, str],
+    ) -> Kernel:
+        entry = scratch / "entry"
+        facts = assemble(pieces, entry, scratch=scratch)
+        digest = content_digest(entry / "vmlinuz", entry / facts["modules"] if "modules" in facts else None)
+        record = SourceRecord(digest=digest, version=version, source=source, provenance=provenance)
+        self._cache.add(key, record, entry, facts)
+        kernel = self._cache.open(record, spec)
+        if kernel is None:
+            raise HostError(
+                f"the kernel {pieces.release} vanished from {self._cache.directory} as soon as it was there",
+                remedy="Is another process cleaning the cache? Try again.",
+            )
+        return kernel
+
+
+def _debian_key(kernel: AvailableKernel) -> str:
+    return source_key(*sorted(f"{package.name}={package.version} {package.sha256}" for package in kernel.packages))
+
+
+def _local_provenance(parsed: LocalSpec) -> tuple[str, dict[str, str]]:
+    match parsed:
+        case DebSpec(packages=packages):
+            return "deb", {"packages": " ".join(str(path) for path in packages)}
+        case FileSpec(bzimage=image, modules=folder):
+            return "file", {"image": str(image)} | ({"modules": str(folder)} if folder is not None else {})
+        case TreeSpec(directory=directory):
+            return "tree", {"tree": str(directory.expanduser().absolute())}
+        case HostSpec():
+            return "host", {}
