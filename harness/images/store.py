@@ -1,0 +1,123 @@
+"""The cache of guest roots: one folder per recipe digest, complete or not there."""
+
+import contextlib
+import json
+import logging
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from secrets import token_hex
+
+from harness.errors import HostError
+from harness.host.aptsources import find_mirrors
+from harness.host.files import write_atomically
+from harness.host.locks import lock
+from harness.host.paths import Paths
+from harness.images.build import BUILDER_VERSION, BUSYBOX_FILE, PACKAGES_FILE, ROOT_FILE, build_root
+from harness.images.recipe import Recipe, load_recipe
+from harness.model.guest import Image
+
+_log = logging.getLogger(__name__)
+
+_INFO_FILE = "image.json"
+_BUILDING = "building"
+_LOCK_TIMEOUT_S = 1800.0
+
+
+class ImageStore:
+    """Guest root images in the cache; safe under two processes at once."""
+
+    def __init__(self, paths: Paths, *, recipe: Recipe | None = None) -> None:
+        """`recipe`: the one that kab ships unless given."""
+        self._folder = paths.images
+        self.recipe = load_recipe() if recipe is None else recipe
+
+    def ensure(self, progress: Callable[[str], None] | None = None) -> Image:
+        """The image of the recipe, built where missing; `progress` is told in a sentence what takes time.
+
+        Raises HostError.
+        """
+        tell = progress or (lambda message: _log.info("%s", message))
+        digest = self.recipe.digest(BUILDER_VERSION)
+        image = self._read(self._folder / digest)
+        if image is not None:
+            return image
+        with lock(self._folder / "lock", what="building the guest image", timeout_s=_LOCK_TIMEOUT_S, waiting=tell):
+            image = self._read(self._folder / digest)
+            if image is None:
+                tell(f"building the guest image (Debian {self.recipe.suite}); once, about a minute")
+                image = self._build(digest)
+        return image
+
+    def list(self) -> list[Image]:
+        """Every complete image, of this and of other versions of the recipe, by name."""
+        found = (self._read(path) for path in self._folder.glob("*") if path.is_dir())
+        return sorted((image for image in found if image is not None), key=lambda image: image.name)
+
+    def remove(self, image: Image) -> None:
+        """Remove an image that no guest uses any more. Raises HostError."""
+        with lock(self._folder / "lock", what="building the guest image", timeout_s=_LOCK_TIMEOUT_S):
+            _remove(image.path.parent)
+
+    def _build(self, digest: str) -> Image:
+        # The lock is held: what is there was left by a process that died.
+        for stale in self._folder.glob(f"{_BUILDING}-*"):
+            shutil.rmtree(stale, ignore_errors=True)
+        # Never the same folder twice: the mmdebstrap of a killed process may go on for a while.
+        building = self._folder / f"{_BUILDING}-{token_hex(4)}"
+        try:
+            building.mkdir(parents=True)
+            build_root(self.recipe, building, find_mirrors())
+            root = building / ROOT_FILE
+            info = {
+                "name": f"{self.recipe.name}-{self.recipe.suite}-{digest[:12]}",
+                "recipe_digest": digest,
+                "size_bytes": root.stat().st_size,
+                "packages": sorted((building / PACKAGES_FILE).read_text().split()),
+            }
+            (building / PACKAGES_FILE).unlink()
+            root.chmod(0o444)
+            (building / BUSYBOX_FILE).chmod(0o555)
+            write_atomically(building / _INFO_FILE, json.dumps(info, indent=1).encode())
+            _remove(self._folder / digest)
+            building.rename(self._folder / digest)
+        except OSError as error:
+            raise HostError(f"cannot build the guest image in {building}: {error}") from error
+        finally:
+            _remove(building)
+        image = self._read(self._folder / digest)
+        if image is None:
+            raise HostError(f"the guest image {self._folder / digest} is damaged", remedy="Remove that folder.")
+        return image
+
+    def _read(self, path: Path) -> Image | None:
+        """The image in the folder `path`, or None when it is not complete."""
+        root = path / ROOT_FILE
+        try:
+            info = json.loads((path / _INFO_FILE).read_text())
+            image = Image(
+                name=info["name"],
+                recipe_digest=info["recipe_digest"],
+                path=root,
+                size_bytes=info["size_bytes"],
+                packages=tuple(info["packages"]),
+            )
+            whole = root.stat().st_size == image.size_bytes and busybox_of(image).is_file()
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return image if whole else None
+
+
+def busybox_of(image: Image) -> Path:
+    """The static busybox that an initramfs for this image is made with."""
+    return image.path.parent / BUSYBOX_FILE
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        try:
+            shutil.rmtree(path)
+        except OSError as error:
+            if isinstance(error, FileNotFoundError):
+                raise
+            raise HostError(f"cannot remove {path}: {error.strerror}") from error
