@@ -9,7 +9,7 @@ from harness.render import render
 
 # The checked file: small, as it is written and read on top of every trial, but by several writers at once.
 VERIFY_WRITERS = 4
-VERIFY_PART_BYTES = MIB
+VERIFY_PART_BYTES = MIB // 2
 
 # fio multiplies its seed by odd constants in 64 bits; this keeps it clear of signed arithmetic in any version.
 _SEED_MODULUS = 2**31

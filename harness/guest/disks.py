@@ -1,0 +1,94 @@
+"""Test disks on the host: raw files, block devices of the user's, NBD exports with latency."""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from harness.errors import ConfigError, HostError
+from harness.guest.blockdevice import claim
+from harness.guest.nbd import serve_memory
+from harness.host.leases import Lease
+from harness.model.guest import MIB, AttachedDisk, DiskBackend, DiskBus, DiskSpec
+from harness.parse.diskspec import check_disk
+
+log = logging.getLogger(__name__)
+
+# What must stay free for logs, sockets and the database.
+_SPARE_BYTES = 256 * MIB
+# virtio-blk's serial number, the shortest of all buses.
+_SERIAL_LIMIT = 20
+
+
+class HostDisks:
+    """Implements ``interfaces.Disks`` on this host."""
+
+    def __init__(self, lease: Lease, *, destroy_data: str = "") -> None:
+        """`destroy_data`: the block device, named in full, whose content the user has given up; "" for none."""
+        self._lease = lease
+        self._destroy_data = destroy_data
+
+    def attach(self, spec: DiskSpec, *, serial: str, scratch: Path) -> AbstractContextManager[AttachedDisk]:
+        """Make (or claim) the disk; what is made lies in the folder `scratch` and goes with the context.
+
+        Raises ConfigError (a combination that cannot work, a device that must not be touched), HostError (no space,
+        no nbdkit), and from the context's end GuestLostError (nbdkit died while the disk was in use).
+        """
+        check_disk(spec)
+        if not 0 < len(serial) <= _SERIAL_LIMIT:
+            raise ConfigError(f"a serial number has 1 to {_SERIAL_LIMIT} characters: {serial!r}")
+        if spec.bus is DiskBus.NULL_BLK:
+            return _nothing(spec, serial)
+        if spec.backend is DiskBackend.FILE:
+            return _file(spec, serial, scratch)
+        if spec.backend is DiskBackend.BLOCK:
+            return self._block(spec, serial)
+        if spec.backend is DiskBackend.NBD:
+            return self._nbd(spec, serial, scratch)
+        raise ConfigError(
+            f"test disks on the bus {spec.bus} cannot be attached by this version of kab",
+            remedy=f"Choose the bus {DiskBus.NVME}, {DiskBus.VIRTIO_BLK} or {DiskBus.NULL_BLK}.",
+        )
+
+    @contextmanager
+    def _block(self, spec: DiskSpec, serial: str) -> Iterator[AttachedDisk]:
+        with claim(Path(spec.device), destroy_data=self._destroy_data) as device:
+            yield AttachedDisk(spec=replace(spec, size_bytes=device.size_bytes), serial=serial, path=device.path)
+
+    @contextmanager
+    def _nbd(self, spec: DiskSpec, serial: str, scratch: Path) -> Iterator[AttachedDisk]:
+        with serve_memory(
+            size_bytes=spec.size_bytes, latency_s=spec.latency_s, folder=scratch, lease=self._lease
+        ) as socket:
+            yield AttachedDisk(spec=spec, serial=serial, path=socket)
+
+
+@contextmanager
+def _nothing(spec: DiskSpec, serial: str) -> Iterator[AttachedDisk]:
+    """null-blk: the guest makes it by itself."""
+    yield AttachedDisk(spec=spec, serial=serial)
+
+
+@contextmanager
+def _file(spec: DiskSpec, serial: str, scratch: Path) -> Iterator[AttachedDisk]:
+    """A raw file, allocated in full: a sparse one would measure the host's allocator, and could fill the host later."""
+    path = scratch / "disk.raw"
+    free_bytes = shutil.disk_usage(scratch).free
+    if free_bytes < spec.size_bytes + _SPARE_BYTES:
+        raise HostError(
+            f"too little space in {scratch} for a test disk of {spec.size_bytes // MIB} MiB: "
+            f"{free_bytes // MIB} MiB are free, and {_SPARE_BYTES // MIB} MiB must stay so",
+            remedy="Free some space, choose a smaller size= for the disk, or set KAB_STATE_DIR to a roomier disk.",
+        )
+    try:
+        try:
+            with path.open("xb") as file:
+                os.posix_fallocate(file.fileno(), 0, spec.size_bytes)
+        except OSError as error:
+            raise HostError(f"cannot make the test disk {path}: {error}") from error
+        yield AttachedDisk(spec=spec, serial=serial, path=path)
+    finally:
+        path.unlink(missing_ok=True)

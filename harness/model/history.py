@@ -1,0 +1,79 @@
+"""Histories of kernels: the ladder that a search runs over, and the changes between two of its rungs."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.model.kernel import AvailableKernel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rung:
+    """One kernel of a ladder."""
+
+    # Names this very kernel, whatever the suites take in later: "debian:6.12.107+deb13-cloud-amd64".
+    spec: str
+    kernel: AvailableKernel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ladder:
+    """Kernels ordered by version, oldest first; two at least.
+
+    The order is that of version numbers, not of descent: stable branches fork. 6.12.107 may carry a fix that 6.16.3,
+    the next rung, lacks, so a state may change once per branch, and a fix in several branches is several edges.
+    """
+
+    flavour: str
+    rungs: tuple[Rung, ...]
+    # Further packages of the same upstream versions (rebuilds for other suites, later revisions).
+    left_out: int = 0
+
+
+class Origin(StrEnum):
+    """Who made a change."""
+
+    UPSTREAM = "upstream"
+    DEBIAN = "debian"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A commit, or a change of the package, as a package changelog names it."""
+
+    # Without marks of architecture, CVE and bug numbers.
+    subject: str
+    origin: Origin
+    # The package version which brought it.
+    version: str
+    # The upstream release which brought it ("6.12.107", "7.3~rc7"); None for Debian's own changes.
+    point_release: str | None = None
+    cves: tuple[str, ...] = ()
+    # What it is limited to ("arm64", "x86", "!amd64", "rt"); empty: nothing.
+    architectures: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What is known to have changed from one package version to another, newest first."""
+
+    older: str
+    newer: str
+    changes: tuple[Change, ...]
+    # Sentences: what else changed that the changelog does not list. Empty when it lists all stable updates.
+    gaps: tuple[str, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether the culprit must be among the changes, as far as a changelog can tell."""
+        return not self.gaps
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspect:
+    """A change, and how well it fits a workload."""
+
+    change: Change
+    score: int
+    # Subsystems and words of the workload that its subject names, as the workload writes them.
+    matched: tuple[str, ...] = ()
+    revert: bool = False

@@ -1,0 +1,207 @@
+"""run.measure against a guest that replays what a real one printed (tests/data/measure, 6.12.107, Btrfs nodatacow)."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness.config.workloads import load_workloads
+from harness.errors import DataError, HangError, WorkloadError
+from harness.model.experiment import Experiment
+from harness.model.guest import AttachedDisk, CommandResult, DiskSpec, FilesystemSpec
+from harness.model.trial import Stage
+from harness.run.measure import Measurement, measure
+
+pytestmark = pytest.mark.unit
+
+DATA = Path(__file__).parent.parent / "data"
+DISK = AttachedDisk(spec=DiskSpec(latency_s=0.002), serial="kab-test", path=Path("/nbd.sock"))
+EXPERIMENT = Experiment(
+    baseline="debian:6.12",
+    candidate="debian:7.2",
+    workload=load_workloads()["shared-dio"],
+    disk=DISK.spec,
+    filesystem=FilesystemSpec(mount_options=("nodatacow",)),
+)
+
+Edit = Callable[[CommandResult], CommandResult]
+
+
+def recorded(name: str) -> str:
+    return (DATA / "measure" / f"{name}.txt").read_text(encoding="utf-8")
+
+
+def iteration(kernel: str) -> str:
+    before, after = (DATA / "counters" / f"{kernel}-nodatacow.txt").read_text(encoding="utf-8").split("\nafter\n")
+    report = (DATA / "counters" / f"{kernel}-nodatacow.json").read_text(encoding="utf-8")
+    before = before.removeprefix("before\n")
+    return f"@@kab before\n{before}\n@@kab fio\n{report}\n@@kab after\n{after}\n@@kab status\nfio=0\n"
+
+
+class Replay:
+    """A guest that answers each script as a real one did; `edit` changes the answer to one kind of script."""
+
+    domain_xml = ""
+    boot_s = connect_s = 0.0
+
+    def __init__(self, **edits: Edit) -> None:
+        self.kinds: list[str] = []
+        self._edits = edits
+
+    def run(self, command: str, *, timeout_s: float, stdin: bytes | None = None) -> CommandResult:
+        assert command == "bash -s"
+        assert stdin is not None
+        assert timeout_s > 0
+        kind = self._kind(stdin.decode())
+        self.kinds.append(kind)
+        # The warm-up replays another kernel: its numbers must not show up anywhere.
+        answers = {"warm-up": iteration("7.2.12"), "iterate": iteration("6.12.107")}
+        stdout = answers[kind] if kind in answers else recorded(kind)
+        answer = CommandResult(command=command, status=0, stdout=stdout, stderr="", duration_s=0.1)
+        return self._edits.get(kind, lambda result: result)(answer)
+
+    @staticmethod
+    def _kind(script: str) -> str:
+        if "section mkfs" in script:
+            return "prepare"
+        if "snapshot()" in script:
+            return "warm-up" if '"$work"/warm-up' in script else "iterate"
+        return "check" if "verify-read" in script else "collect"
+
+    def console(self) -> str:
+        return ""
+
+    def log(self) -> str:
+        return ""
+
+    def shutdown(self, *, timeout_s: float) -> None:
+        return None
+
+
+def measured(guest: Replay, stages: list[tuple[Stage, str]] | None = None) -> Measurement:
+    seen = [] if stages is None else stages
+    return measure(
+        guest, experiment=EXPERIMENT, disk=DISK, seed=7, on_stage=lambda stage, detail: seen.append((stage, detail))
+    )
+
+
+def failing(status: int, stderr: str) -> Edit:
+    return lambda result: CommandResult(
+        command=result.command, status=status, stdout=result.stdout[:40], stderr=stderr, duration_s=0.1
+    )
+
+
+def saying(pattern: str, replacement: str) -> Edit:
+    def edit(result: CommandResult) -> CommandResult:
+        changed = re.sub(pattern, replacement, result.stdout, count=1)
+        assert changed != result.stdout
+        return CommandResult(
+            command=result.command, status=result.status, stdout=changed, stderr=result.stderr, duration_s=0.1
+        )
+
+    return edit
+
+
+def test_stages_in_order_and_few_round_trips():
+    guest, stages = Replay(), []
+    measured(guest, stages)
+    assert guest.kinds == ["prepare", "warm-up", "iterate", "iterate", "iterate", "check", "collect"]
+    assert [stage for stage, _ in stages] == [
+        Stage.PREPARE,
+        Stage.WARMUP,
+        Stage.MEASURE,
+        Stage.MEASURE,
+        Stage.MEASURE,
+        Stage.CHECK,
+        Stage.COLLECT,
+    ]
+    assert stages[3] == (Stage.MEASURE, "2/3")
+
+
+def test_samples_are_one_value_per_iteration_without_the_warm_up():
+    samples = measured(Replay()).samples
+    assert {len(values) for values in samples.values()} == {3}
+    assert samples["queue_depth"] == pytest.approx((1.0, 1.0, 1.0), abs=0.1)
+    assert samples["write_iops"] == pytest.approx((356.3, 356.3, 356.3), abs=0.1)
+    assert set(EXPERIMENT.workload.deciding) <= set(samples)
+
+
+def test_environment_and_artifacts():
+    measurement = measured(Replay())
+    environment = measurement.environment
+    assert environment["fio"] == "fio-3.39"
+    assert environment["kernel"] == "6.12.107+deb13-cloud-amd64"
+    assert environment["filesystem_tools"].startswith("btrfs-progs v")
+    assert environment["clocksource"] == "tsc"
+    assert environment["queue.write_cache"] == "write back"
+    assert environment["vulnerability.meltdown"] == "Not affected"
+    assert "nodatacow" in environment["mount"]
+    assert {"fio-job", "fio-layout-job", "fio-warm-up.json", "fio-0.json", "fio-2.json", "counters-1.txt"} <= set(
+        measurement.artifacts
+    )
+    assert b"[shared-dio]" in measurement.artifacts["fio-job"]
+    assert measurement.artifacts["fio-0.json"].startswith(b"{")
+    assert b"Linux version 6.12.107" in measurement.artifacts["dmesg.log"]
+    assert measurement.findings == ()
+
+
+def test_kernel_log_is_searched():
+    warned = saying(
+        r"(@@kab dmesg\n)",
+        r"\1[    9.000000] BTRFS error (device nvme1n1): bdev /dev/nvme1n1 errs: wr 1, rd 0, flush 0\n",
+    )
+    assert len(measured(Replay(collect=warned)).findings) == 1
+
+
+@pytest.mark.parametrize("stage", ["prepare", "collect"])
+def test_script_that_fails_is_a_workload_error_with_its_stderr(stage):
+    guest = Replay(**{stage: failing(1, "x" * 5000 + "mkfs.btrfs: no such device")})
+    with pytest.raises(WorkloadError, match=rf"{stage} failed .*no such device") as raised:
+        measured(guest)
+    assert len(raised.value.message) < 2200
+
+
+@pytest.mark.parametrize("kind", ["warm-up", "iterate"])
+def test_fio_that_fails_is_a_workload_error(kind):
+    def edit(result: CommandResult) -> CommandResult:
+        return CommandResult(
+            command=result.command,
+            status=0,
+            stdout=saying(r"fio=0", "fio=1")(result).stdout,
+            stderr="fio: engine io_uring not loadable",
+            duration_s=0.1,
+        )
+
+    with pytest.raises(WorkloadError, match=r"status 1: fio: engine io_uring not loadable"):
+        measured(Replay(**{kind: edit}))
+
+
+def test_errors_of_the_guest_pass_through():
+    def hang(result: CommandResult) -> CommandResult:
+        raise HangError("no answer")
+
+    with pytest.raises(HangError):
+        measured(Replay(iterate=hang))
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (saying(r"fsck=0", "fsck=1"), r"the filesystem check failed with status 1: .*checking extents"),
+        (saying(r"read=0", "read=84"), r"data read back is not what was written"),
+        (saying(r"mount=0\nread=0\nsizes=0", "mount=32"), r"could not be mounted again"),
+        (saying(r"data\.0 67108864", "data.0 4096"), r"other sizes.*4096"),
+        (saying(r"sizes=0", "sizes=1"), r"files of the workload are gone"),
+    ],
+)
+def test_wrong_data_is_a_data_error(edit, message):
+    with pytest.raises(DataError, match=re.compile(message, re.DOTALL)) as raised:
+        measured(Replay(check=edit))
+    assert "@@kab fsck" in raised.value.log
+
+
+@pytest.mark.parametrize(("step", "code"), [("write", "1"), ("unmount", "32"), ("fsck", "127")])
+def test_a_check_that_cannot_be_made_accuses_no_data(step, code):
+    with pytest.raises(WorkloadError):
+        measured(Replay(check=saying(rf"\n{step}=0", f"\n{step}={code}")))
