@@ -130,8 +130,8 @@ class Lease:
         try:
             yield
         finally:
-            # A list, and not a generator that stops at the first process that cannot be ended.
-            if all([reaper.end_process(pid, reaper.start_ticks(pid)) for pid in reaper.marked_processes([mark])]):
+            ended = [reaper.end_process(pid, reaper.start_ticks(pid)) for pid in reaper.marked_processes([mark])]
+            if all(ended):
                 self.release(mark)
             else:
                 _log.warning("cannot end the processes of %s", mark)

@@ -1,0 +1,216 @@
+"""Starts guests through libvirt, and removes them whatever happens."""
+
+import errno
+import logging
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import libvirt
+import libvirt_qemu
+
+from harness.errors import BootError, CrashError, GuestLostError, HostError, KabError, KernelError
+from harness.guest.connection import Connection, libvirt_errors
+from harness.guest.console import Capture, Console
+from harness.guest.domain import EMULATOR, DomainParts, domain_xml
+from harness.guest.keys import BootKeys
+from harness.guest.machine import LibvirtGuest, ended
+from harness.guest.ssh import Session, SshError
+from harness.host import process
+from harness.host.leases import Lease
+from harness.images.initramfs import boot_archive
+from harness.model.guest import BootPlan, DiskBackend
+from harness.parse.console import FAILED_MARKER, INIT_MARKER, READY_MARKER, failure
+
+_log = logging.getLogger(__name__)
+
+# sshd listens when this begins; under emulation on a busy host the key exchange takes seconds.
+_CONNECT_TIMEOUT_S = 30.0
+_CONSOLE_END_S = 5.0
+_FORWARD = re.compile(r"TCP\[HOST_FORWARD\]\s+\d+\s+127\.0\.0\.1\s+(\d+)\s")
+# Removing a domain that is gone already is no error.
+_GONE = frozenset({libvirt.VIR_ERR_NO_DOMAIN, libvirt.VIR_ERR_OPERATION_INVALID})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Started:
+    """A domain whose first instruction has been let go."""
+
+    domain_xml: str
+    console: Console
+    # Port of this host that is forwarded to the guest's sshd.
+    port: int
+    # time.monotonic() at QEMU's start.
+    started: float
+
+
+class LibvirtHypervisor:
+    """Implements harness.interfaces.Hypervisor."""
+
+    def __init__(self, connection: Connection, *, lease: Lease) -> None:
+        self._connection = connection
+        self._lease = lease
+
+    def conditions(self) -> dict[str, str]:
+        """Versions that must not change inside a run, and how QEMU is reached."""
+        return {**self._connection.versions(), "connect": self._connection.uri}
+
+    @contextmanager
+    def boot(self, plan: BootPlan) -> Iterator[LibvirtGuest]:
+        """Boot and connect; see harness.interfaces.Hypervisor.boot for what it raises."""
+        keys = BootKeys.generate()
+        with self.start(plan, keys) as started:
+            console = started.console
+            await_marker(plan, console, READY_MARKER, started.started + plan.boot_timeout_s)
+            ready = time.monotonic()
+            with self._connect(plan, started, keys) as session:
+                yield LibvirtGuest(
+                    plan,
+                    domain_xml=started.domain_xml,
+                    console=console,
+                    session=session,
+                    boot_s=ready - started.started,
+                    connect_s=time.monotonic() - ready,
+                )
+
+    @contextmanager
+    def start(self, plan: BootPlan, keys: BootKeys) -> Iterator[Started]:
+        """Start the domain with its console captured; leaving the context removes it. Raises HostError."""
+        parts = DomainParts(initramfs=_write_initramfs(plan, keys), buffered=_buffered(plan), emulator=find_emulator())
+        xml = domain_xml(plan, parts)
+        console = Console(plan.scratch / "console.log")
+        capture: Capture | None = None
+        try:
+            with self._domain(plan, xml) as (domain, began):
+                unwatch = self._connection.watch(domain, console.ended)
+                try:
+                    with libvirt_errors(f"start {plan.name}"):
+                        capture = Capture(self._connection.libvirt, domain, console)
+                        port = _ssh_port(domain)
+                        domain.resume()
+                    yield Started(domain_xml=xml, console=console, port=port, started=began)
+                finally:
+                    unwatch()
+        finally:
+            if capture is not None:
+                capture.join(_CONSOLE_END_S)
+
+    @contextmanager
+    def _domain(self, plan: BootPlan, xml: str) -> Iterator[tuple[Any, float]]:
+        flags = libvirt.VIR_DOMAIN_START_PAUSED
+        if not self._connection.is_embedded:
+            # The daemon sees our connection end. The embedded driver, which ends with us, has no such thing.
+            flags |= libvirt.VIR_DOMAIN_START_AUTODESTROY
+        # As QEMU's command line has it: nobody else's does, not even that of somebody who looks at our logs.
+        mark = f"guest={plan.name},"
+        self._lease.add_mark(mark)
+        began = time.monotonic()
+        domain: Any = None
+        try:
+            with libvirt_errors(f"start a guest ({plan.name})"):
+                domain = self._connection.libvirt.createXML(xml, flags)
+            yield domain, began
+        finally:
+            # An interrupt in here leaves the mark listed: the lease's end then sees to the rest.
+            if domain is not None:
+                self._remove(plan.name, domain)
+            self._lease.release(mark)
+
+    def _remove(self, name: str, domain: Any) -> None:
+        try:
+            domain.destroy()
+        except libvirt.libvirtError as error:
+            if error.get_error_code() not in _GONE:
+                raise HostError(f"cannot remove the guest {name}: {error}") from error
+
+    @contextmanager
+    def _connect(self, plan: BootPlan, started: Started, keys: BootKeys) -> Iterator[Session]:
+        try:
+            session = Session(started.port, keys, timeout_s=_CONNECT_TIMEOUT_S)
+        except SshError as error:
+            if started.console.has_crashed or started.console.is_over:
+                raise as_boot_error(ended(plan.name, started.console, "connecting")) from error
+            raise BootError(
+                f"{plan.name}: sshd is up but does not answer: {error}", log=started.console.text()
+            ) from error
+        with session:
+            yield session
+
+
+def await_marker(plan: BootPlan, console: Console, marker: str, deadline: float) -> None:
+    """Wait for the guest's init to write `marker`. Raises BootError, GuestLostError."""
+
+    def decided() -> bool:
+        return console.has_crashed or console.is_over or console.says(marker) or console.says(FAILED_MARKER)
+
+    in_time = console.wait(decided, deadline - time.monotonic())
+    if console.has_crashed or (console.is_over and not console.says(marker)):
+        raise as_boot_error(ended(plan.name, console, "booting"))
+    if console.says(marker):
+        return
+    text = console.text()
+    if in_time:
+        # The reason follows the marker on the same line, which may still be on its way.
+        console.wait(lambda: "\n" in console.text().partition(FAILED_MARKER)[2], 1.0)
+        raise BootError(f"{plan.name}: the guest's init gave up: {failure(console.text())}", log=console.text())
+    reached = "its userspace is not ready" if INIT_MARKER in text else "did not reach userspace"
+    raise BootError(f"{plan.name}: {reached} in {plan.boot_timeout_s:g} s", log=text)
+
+
+def as_boot_error(error: KernelError | GuestLostError) -> KabError:
+    """A crash before the guest was ours is a failed boot; a lost guest stays one."""
+    if isinstance(error, CrashError):
+        return BootError(error.message, remedy=error.remedy, log=error.log)
+    return error
+
+
+def find_emulator() -> Path:
+    """QEMU for x86-64. Raises HostError when it is not installed."""
+    found = shutil.which(EMULATOR.name)
+    if found is None:
+        raise process.missing_tool(EMULATOR.name)
+    return Path(found)
+
+
+def _write_initramfs(plan: BootPlan, keys: BootKeys) -> Path:
+    path = plan.scratch / "initramfs"
+    try:
+        with path.open("wb") as whole:
+            for archive in plan.initramfs:
+                whole.write(archive.read_bytes())
+                # The kernel takes the next archive at a multiple of 4 bytes (init/initramfs.c).
+                whole.write(bytes(-whole.tell() % 4))
+            whole.write(boot_archive(keys.files))
+    except OSError as error:
+        raise HostError(f"cannot write {path}: {error}", remedy="Is the disk full?") from error
+    return path
+
+
+def _buffered(plan: BootPlan) -> frozenset[Path]:
+    """Test disks in files whose filesystem refuses O_DIRECT, as tmpfs did before Linux 6.6."""
+    found = set()
+    for disk in plan.disks:
+        if disk.path is None or disk.spec.backend is not DiskBackend.FILE:
+            continue
+        try:
+            os.close(os.open(disk.path, os.O_RDONLY | os.O_DIRECT))
+        except OSError as error:
+            if error.errno != errno.EINVAL:
+                raise HostError(f"cannot open the test disk {disk.path}: {error}") from error
+            _log.warning("%s: no direct I/O on this filesystem, the host's page cache stands in between", disk.path)
+            found.add(disk.path)
+    return frozenset(found)
+
+
+def _ssh_port(domain: Any) -> int:
+    answer = libvirt_qemu.qemuMonitorCommand(domain, "info usernet", libvirt_qemu.VIR_DOMAIN_QEMU_MONITOR_COMMAND_HMP)
+    found = _FORWARD.search(answer)
+    if found is None:
+        raise HostError(f"QEMU does not tell its forwarded port:\n{answer}")
+    return int(found[1])
