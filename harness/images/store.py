@@ -32,13 +32,18 @@ class ImageStore:
         self._folder = paths.images
         self.recipe = load_recipe() if recipe is None else recipe
 
+    @property
+    def recipe_digest(self) -> str:
+        """Names the image of the recipe as it is now."""
+        return self.recipe.digest(BUILDER_VERSION)
+
     def ensure(self, progress: Callable[[str], None] | None = None) -> Image:
         """The image of the recipe, built where missing; `progress` is told in a sentence what takes time.
 
         Raises HostError.
         """
         tell = progress or (lambda message: _log.info("%s", message))
-        digest = self.recipe.digest(BUILDER_VERSION)
+        digest = self.recipe_digest
         image = self._read(self._folder / digest)
         if image is not None:
             return image
@@ -49,10 +54,14 @@ class ImageStore:
                 image = self._build(digest)
         return image
 
-    def list(self) -> list[Image]:
+    def all(self) -> list[Image]:
         """Every complete image, of this and of other versions of the recipe, by name."""
         found = (self._read(path) for path in self._folder.glob("*") if path.is_dir())
         return sorted((image for image in found if image is not None), key=lambda image: image.name)
+
+    def outdated(self) -> list[Image]:
+        """Images of other recipes than the one there is now."""
+        return [image for image in self.all() if image.recipe_digest != self.recipe_digest]
 
     def remove(self, image: Image) -> None:
         """Remove an image that no guest uses any more. Raises HostError."""

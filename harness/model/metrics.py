@@ -51,7 +51,7 @@ _CATALOGUE: tuple[Metric, ...] = (
         direction=_HIGHER,
         title="mean number of requests at the test disk while it is busy",
         witness=True,
-        meaning="near 1: I/O to the file is serialised; near the number of writers: they run in parallel",
+        meaning="near 1: I/O to the file is serialised; near the number of writers: requests run in parallel",
     ),
     Metric(
         name="dirtied_per_page",

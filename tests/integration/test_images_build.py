@@ -55,7 +55,7 @@ def image(paths, recipe) -> Image:
     assert first.pid is not None
     os.kill(first.pid, signal.SIGKILL)
     first.join()
-    assert ImageStore(paths, recipe=recipe).list() == []
+    assert ImageStore(paths, recipe=recipe).all() == []
 
     others = [context.Process(target=ensure_and_tell, args=(paths, recipe, told)) for _ in range(2)]
     for process in others:
@@ -66,7 +66,7 @@ def image(paths, recipe) -> Image:
     assert answers[0][0] == answers[1][0]
     said = [message for _, messages in answers for message in messages]
     assert sum("building the guest image (Debian" in message for message in said) == 1, said
-    (found,) = ImageStore(paths, recipe=recipe).list()
+    (found,) = ImageStore(paths, recipe=recipe).all()
     return found
 
 
@@ -133,7 +133,7 @@ def test_a_damaged_image_is_no_image(image, paths, recipe, tmp_path):
     root = copy.images / image.recipe_digest / "root.ext4"
     root.chmod(0o644)
     os.truncate(root, image.size_bytes - 1)
-    assert ImageStore(copy, recipe=recipe).list() == []
+    assert ImageStore(copy, recipe=recipe).all() == []
 
 
 def test_an_unreachable_mirror_is_said_and_leaves_nothing(recipe, tmp_path):
