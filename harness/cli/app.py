@@ -1,0 +1,72 @@
+"""The command tree of ``kab``; each verb lives in a module of its own, loaded when it is needed."""
+
+import importlib
+import logging
+
+import click
+
+from harness import __version__
+
+EPILOG = """\b
+Exit status, for every verb, safe under `git bisect run`:
+  0    good: the candidate is not slower
+  1    bad: the candidate is slower
+  125  cannot tell
+  128  a bug in kab          129  wrong usage or configuration
+  130  interrupted           131  trouble of the host
+
+\b
+Examples:
+  kab doctor
+  kab ab debian:6.12 debian:7.2
+  kab ab debian:6.1 debian:7.2 --fs btrfs,mount=nodatacow --disk null-blk,latency=2ms
+  kab report last --html report.html
+"""
+
+# Verb -> module of harness.cli that holds the command of the same name.
+_VERBS = {
+    "ab": "ab",
+    "clean": "clean",
+    "completion": "completion",
+    "doctor": "doctor",
+    "image": "image",
+    "kernels": "kernels",
+    "report": "report",
+    "runs": "report",
+    "shell": "shell",
+}
+
+
+class LazyGroup(click.Group):
+    """Imports a verb's module when the verb is used: `kab runs` need not wait for numpy and libvirt."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """All verbs, in order."""
+        return sorted(_VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The command of a verb, or None."""
+        if cmd_name not in _VERBS:
+            return None
+        command = getattr(importlib.import_module(f"harness.cli.{_VERBS[cmd_name]}"), cmd_name)
+        assert isinstance(command, click.Command)
+        return command
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="kab")
+@click.option("-v", "--verbose", count=True, help="Log what is done to stderr; twice for more.")
+def kab(verbose: int) -> None:
+    """Which change made this workload slower, or faster, on which Linux kernel, and by how much?
+
+    Boots QEMU guests with the kernels you name, runs a workload on a filesystem on a disk in them, and compares the
+    kernels boot by boot, with stated error rates.
+    """
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
+    logging.getLogger("harness").setLevel(logging.WARNING - 10 * min(verbose, 2))
+    # What paramiko logs of a lost connection is told, better, by our own errors.
+    logging.getLogger("paramiko").setLevel(logging.INFO if verbose > 1 else logging.CRITICAL)

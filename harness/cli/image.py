@@ -1,0 +1,34 @@
+"""``kab image``: the guests' root filesystem."""
+
+import click
+
+from harness.cli.options import progress_option
+from harness.cli.progress import ProgressMode, ShownProgress, make_progress
+from harness.model.guest import MIB
+
+
+@click.group()
+def image() -> None:
+    """Build and list the guests' root images."""
+
+
+@image.command()
+@progress_option
+def build(progress: str) -> None:
+    """Build the image, unless the one of this recipe is there."""
+    from harness.cli.session import Session
+
+    with make_progress(ProgressMode(progress)) as display, Session(display) as session:
+        built = session.images.ensure(progress=display.note)
+    click.echo(f"{built.name}  {built.size_bytes / MIB:.0f} MiB  {built.path}")
+
+
+@image.command("list")
+def list_images() -> None:
+    """List the images in the cache."""
+    from harness.cli.session import Session
+
+    with Session(ShownProgress()) as session:
+        for found in session.images.all():
+            mark = "current" if found.recipe_digest == session.images.recipe_digest else "old"
+            click.echo(f"{found.name}  {found.size_bytes / MIB:.0f} MiB  {mark}  {found.path}")

@@ -1,0 +1,237 @@
+"""Wiring: from settings and options to adapters, and from adapters to what a verb needs."""
+
+import json as json_module
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import click
+
+from harness import __version__
+from harness.cli.progress import ShownProgress
+from harness.config import Request, Settings, build_experiment, load_settings, load_workloads
+from harness.errors import HostError
+from harness.guest.accelerator import probe_accelerator, require_sound_emulation
+from harness.guest.connection import Connection
+from harness.guest.disks import HostDisks
+from harness.guest.hypervisor import LibvirtHypervisor
+from harness.host.files import write_atomically
+from harness.host.fingerprint import fingerprint
+from harness.host.leases import Lease, reclaim
+from harness.host.locks import try_lock
+from harness.host.paths import Paths, default_paths, settings_file
+from harness.host.probes import disk_space, memory
+from harness.images.initramfs import ensure_initramfs
+from harness.images.store import ImageStore, busybox_of
+from harness.kernels.library import KernelLibrary
+from harness.kernels.modules import read_module
+from harness.model.check import CheckStatus
+from harness.model.experiment import DEFAULT_DISK, DEFAULT_FILESYSTEM, Experiment
+from harness.model.guest import MIB, Accelerator, DiskBackend, GuestSpec, Image
+from harness.model.kernel import Kernel
+from harness.model.metrics import METRICS
+from harness.model.run import Run
+from harness.model.verdict import Decision
+from harness.report import ATTACHMENTS, summary, to_html, to_json
+from harness.run.ab import AbLoop, AbRequest
+from harness.run.trial import Bench, modules_wanted, new_boot_name, run_trial
+from harness.store import SqlStore, new_run_id
+
+# Logs and results of one run, with room to spare.
+_STATE_NEED_BYTES = 256 * MIB
+
+
+class Session:
+    """One command's use of this host: what it opens it closes, what dead commands left it removes first."""
+
+    def __init__(self, progress: ShownProgress) -> None:
+        self.progress = progress
+        self.paths: Paths = default_paths()
+        self.settings: Settings = load_settings(settings_file(), os.environ)
+        # Kernels, image and doctor look for mirrors in the environment, which the settings file may speak for.
+        for variable, mirror in (
+            ("KAB_DEBIAN_MIRROR", self.settings.debian_mirror),
+            ("KAB_DEBIAN_SECURITY_MIRROR", self.settings.debian_security_mirror),
+        ):
+            if mirror:
+                os.environ[variable] = mirror
+        self._stack = ExitStack()
+
+    @classmethod
+    def open(cls, progress: ShownProgress) -> Self:
+        """A session; use it as a context manager."""
+        return cls(progress)
+
+    def __enter__(self) -> Self:
+        for removed in reclaim(self.paths):
+            self.progress.note(f"removed what a killed kab left behind: {removed}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stack.close()
+
+    @cached_property
+    def store(self) -> SqlStore:
+        """The results."""
+        return self._stack.enter_context(SqlStore(self.settings.database or self.paths.database))
+
+    @cached_property
+    def lease(self) -> Lease:
+        """What this process owns on the host."""
+        return self._stack.enter_context(Lease(self.paths))
+
+    @cached_property
+    def kernels(self) -> KernelLibrary:
+        """Kernels, with downloads shown."""
+        return self._stack.enter_context(
+            KernelLibrary(self.paths, progress=self.progress.download, note=self.progress.note)
+        )
+
+    @cached_property
+    def images(self) -> ImageStore:
+        """Guest root images."""
+        return ImageStore(self.paths)
+
+    def resolve(self, spec: str) -> Kernel:
+        """The kernel of a spec, in the cache."""
+        return self.kernels.resolve(spec)
+
+    @contextmanager
+    def bench(
+        self, probe_kernel: Kernel, *, accelerator: str | None, connect: str | None, destroy_data: str
+    ) -> Iterator[Bench]:
+        """All that trials need. ``accelerator`` is "kvm", "tcg" or "auto": found out by booting `probe_kernel`."""
+        image = self.images.ensure(progress=self.progress.note)
+        with Connection(connect or self.settings.connect or "embed", paths=self.paths, lease=self.lease) as connection:
+            hypervisor = LibvirtHypervisor(connection, lease=self.lease)
+            bench = Bench(
+                hypervisor=hypervisor,
+                disks=HostDisks(self.lease, destroy_data=destroy_data),
+                kernels=self.kernels,
+                image=image,
+                accelerator=Accelerator.TCG,
+                initramfs=self._initramfs(image),
+                scratch=lambda name: self.lease.folder(self.paths.scratch / name),
+                progress=self.progress,
+            )
+            chosen = self._accelerator(bench, hypervisor, probe_kernel, accelerator or "auto")
+            yield replace(bench, accelerator=chosen)
+
+    def _initramfs(self, image: Image) -> Callable[[Kernel, Sequence[Path]], Path]:
+        recipe = self.images.recipe
+
+        def ensure(kernel: Kernel, modules: Sequence[Path]) -> Path:
+            return ensure_initramfs(kernel.directory, modules, read_module, recipe=recipe, busybox=busybox_of(image))
+
+        return ensure
+
+    def _accelerator(self, bench: Bench, hypervisor: LibvirtHypervisor, kernel: Kernel, wanted: str) -> Accelerator:
+        if wanted == "auto":
+            with bench.scratch(new_boot_name()) as scratch:
+                plan = bench.boot_plan(
+                    kernel, GuestSpec(), (), modules_wanted(DEFAULT_DISK, DEFAULT_FILESYSTEM), scratch
+                )
+                choice = probe_accelerator(hypervisor, plan, paths=self.paths)
+            self.progress.note(choice.sentence)
+            chosen = choice.accelerator
+        else:
+            chosen = Accelerator(wanted)
+        if chosen is Accelerator.TCG:
+            require_sound_emulation(hypervisor.conditions()["qemu"])
+        return chosen
+
+    def run_ab(
+        self, request: Request, *, destroy_data: str, fresh: bool, command: tuple[str, ...]
+    ) -> tuple[Run, Decision]:
+        """Resolve, check, and run the A/B loop to its decision."""
+        experiment = build_experiment(request, load_workloads())
+        baseline = self.resolve(experiment.baseline)
+        candidate = self.resolve(experiment.candidate)
+        self._check_room(experiment)
+        with self.bench(
+            baseline, accelerator=request.accelerator, connect=request.connect, destroy_data=destroy_data
+        ) as bench:
+            host = fingerprint()
+            loop = AbLoop(
+                store=self.store,
+                make_trial=lambda asked, spec, kernel: run_trial(bench, asked, spec, kernel),
+                progress=self.progress,
+                metrics=METRICS,
+                accelerator=bench.accelerator,
+                new_run_id=lambda: new_run_id(datetime.now(UTC)),
+                exclusive=self._exclusive,
+            )
+            return loop.execute(
+                AbRequest(
+                    experiment=experiment,
+                    baseline=baseline,
+                    candidate=candidate,
+                    conditions=self._conditions(bench, host),
+                    host=host,
+                    command=command,
+                    fresh=fresh,
+                )
+            )
+
+    def _conditions(self, bench: Bench, host: Mapping[str, str]) -> dict[str, str]:
+        """What trials of one run must share; anything else may change while a run is interrupted."""
+        return {
+            "kab": __version__,
+            **bench.hypervisor.conditions(),
+            "accelerator": bench.accelerator,
+            "image": bench.image.name,
+            "host_cpu": host.get("cpu", ""),
+            "host_kernel": host.get("kernel", ""),
+        }
+
+    def _check_room(self, experiment: Experiment) -> None:
+        """Say before the first boot, not in the middle, that memory or disk do not suffice. Raises HostError."""
+        disk = experiment.disk
+        guest_mib = experiment.guest.memory_mib
+        if disk.backend is DiskBackend.NBD:
+            # nbdkit keeps the disk in memory, and only what is written to it.
+            guest_mib += min(disk.size_bytes, 2 * experiment.workload.disk_bytes) // MIB
+        state_bytes = _STATE_NEED_BYTES + (disk.size_bytes if disk.backend is DiskBackend.FILE else 0)
+        for check in (memory(Path("/"), guest_mib), disk_space(self.paths.state, "state", state_bytes)):
+            if check.status is CheckStatus.FAIL:
+                raise HostError(f"too little {check.name} for this experiment: {check.detail}", remedy=check.remedy)
+
+    @contextmanager
+    def _exclusive(self, digest: str) -> Iterator[None]:
+        """One process at a time works on one run."""
+        held = try_lock(self.paths.state / "locks" / f"run-{digest[:32]}.lock")
+        if held is None:
+            raise HostError(
+                "another kab works on this very experiment",
+                remedy="Let it finish; or give another --seed, which makes it an experiment of its own.",
+            )
+        with held:
+            yield
+
+    def tell(self, run: Run, decision: Decision, *, json: Path | None, html: Path | None) -> int:
+        """Print the summary, write the reports asked for, and return the verdict's exit status."""
+        self.report(run, decision, json=json, html=html)
+        return decision.verdict.exit_code
+
+    def report(self, run: Run, decision: Decision | None, *, json: Path | None, html: Path | None) -> None:
+        """Print the summary of a stored run (to stderr where JSON takes stdout), and write the reports asked for."""
+        to_stdout = json == Path("-")
+        click.echo(summary(run, decision, run.trials, METRICS), err=to_stdout)
+        if json is not None:
+            text = json_module.dumps(to_json(run, decision, run.trials, METRICS), indent=1)
+            if to_stdout:
+                click.echo(text)
+            else:
+                write_atomically(json, text.encode())
+        if html is not None:
+            whole = self.store.with_artifacts(run, ATTACHMENTS)
+            write_atomically(html, to_html(whole, decision, whole.trials, METRICS).encode())
+            click.echo(f"\nreport: {html}", err=True)

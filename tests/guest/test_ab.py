@@ -1,0 +1,220 @@
+"""`kab ab` end to end, as a user runs it: real kernels, real guests, real failures with real causes."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from harness.errors import ExitCode
+from harness.host.paths import default_paths
+from harness.report import json_schema
+from harness.store import SqlStore
+
+jsonschema = pytest.importorskip("jsonschema")
+
+pytestmark = [pytest.mark.guest, pytest.mark.timeout(1200)]
+
+OLD, NEW = "debian:6.12", "debian:7.2"
+# The catalogue's workload, in less time: what is tested here is the way, not the figure.
+QUICK = ("--set", "file_size=16MiB")
+
+_CRASHING = """\
+[global]
+directory={{ directory }}
+[crash]
+exec_prerun=echo c > /proc/sysrq-trigger
+filename=data
+size=1m
+rw=write
+"""
+_REFUSED = """\
+[global]
+directory={{ directory }}
+[refused]
+ioengine=no-such-engine
+filename=data
+size=1m
+rw=write
+"""
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A state of its own, on this user's cache of kernels and images."""
+    yield {
+        **os.environ,
+        "KAB_STATE_DIR": str(tmp_path / "state"),
+        "KAB_CACHE_DIR": str(default_paths().cache),
+        "KAB_SETTINGS": str(tmp_path / "settings.yaml"),
+    }
+    assert leftovers(tmp_path) == []
+
+
+def leftovers(tmp_path: Path) -> list[str]:
+    """Processes that name this test's folder, and files that should be gone."""
+    found = [f"file {path}" for path in (tmp_path / "state" / "scratch").glob("*")]
+    for process in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            words = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if str(tmp_path) in words and "pytest" not in words:
+            found.append(f"process {words[:200]}")
+    return found
+
+
+def start(environment: Mapping[str, str], *words: str) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-m", "harness", *words],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def kab(environment: Mapping[str, str], *words: str) -> tuple[int, str, str]:
+    """Run kab to its end: status, stdout, stderr."""
+    with start(environment, *words) as running:
+        out, err = running.communicate(timeout=1100)
+    print(out, err, sep="\n")
+    assert "Traceback" not in err
+    return running.returncode, out, err
+
+
+def workload_file(folder: Path, job: str) -> Path:
+    """A workload of the user's own."""
+    (folder / "own.fio.j2").write_text(job)
+    path = folder / "own.yaml"
+    path.write_text(
+        "name: own\ntitle: A workload of my own\nstands_for: nothing\ntemplate: own.fio.j2\n"
+        "parameters: {jobs: 1, files: 1, file_size: 1MiB, block_size: 4KiB}\n"
+        "runtime: 1s\niterations: 1\ndeciding: [write_iops]\ndisk: 16MiB\n"
+    )
+    return path
+
+
+def test_the_founding_case(environment: dict[str, str], tmp_path: Path) -> None:
+    page, result = tmp_path / "report.html", tmp_path / "result.json"
+    status, out, _ = kab(environment, "ab", OLD, NEW, *QUICK, "--html", str(page), "--json", str(result))
+    assert status == ExitCode.GOOD
+    assert "is faster than" in out
+    document = json.loads(result.read_text())
+    jsonschema.validate(document, json_schema())
+    assert document["verdict"] == "faster"
+    depth = next(found for found in document["comparisons"] if found["metric"] == "queue_depth")
+    assert depth["baseline"] < 1.3
+    assert depth["candidate"] > 2.2
+    assert page.read_text().startswith("<!DOCTYPE html>")
+    # Reports are made from what is stored, again and without guests.
+    again, text, _ = kab(environment, "report", "last")
+    assert again == ExitCode.GOOD
+    assert text == out
+
+
+def test_kill_9_and_a_rerun(environment: dict[str, str], tmp_path: Path) -> None:
+    command = ("ab", OLD, NEW, *QUICK, "--seed", "3", "--max-boots", "8", "--progress", "json")
+    with start(environment, *command) as running:
+        assert running.stderr is not None
+        stored = 0
+        # Into the second boot's workload: one trial stored, one in flight.
+        for line in running.stderr:
+            event = json.loads(line)
+            stored += event["event"] == "trial-finished"
+            if stored == 1 and event["event"] == "stage" and event["stage"] == "measure":
+                break
+        running.send_signal(signal.SIGKILL)
+        running.communicate(timeout=30)
+    deadline = time.monotonic() + 20
+    while leftovers(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert leftovers(tmp_path) == []
+    status, out, err = kab(environment, *command)
+    assert status == ExitCode.GOOD
+    assert '"resumed_trials": 1' in err
+    assert "is faster than" in out
+    with SqlStore(tmp_path / "state" / "results.sqlite") as store:
+        (run,) = store.runs()
+        specs = [trial.spec for trial in store.run(run.id).trials]
+    assert len(specs) == len(set(specs)) == 8
+
+
+def test_interrupted_is_130_and_leaves_nothing(environment: dict[str, str], tmp_path: Path) -> None:
+    with start(environment, "ab", OLD, NEW, *QUICK, "--progress", "json") as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            event = json.loads(line)
+            if event["event"] == "stage" and event["stage"] == "measure":
+                break
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=60)
+    assert running.returncode == ExitCode.INTERRUPTED
+    assert "the same command continues" in err
+    assert leftovers(tmp_path) == []
+
+
+def test_a_kernel_that_crashes_is_not_a_verdict(environment: dict[str, str], tmp_path: Path) -> None:
+    own = workload_file(tmp_path, _CRASHING)
+    status, out, _ = kab(environment, "ab", OLD, NEW, "--workload", str(own))
+    assert status == ExitCode.CANNOT_TELL
+    assert "crashed in 2 of 2 boots" in " ".join(out.split())
+    with SqlStore(tmp_path / "state" / "results.sqlite") as store:
+        trials = store.run("last").trials
+    assert {str(trial.outcome) for trial in trials} == {"crashed"}
+    assert all("panic" in {str(finding.kind) for finding in trial.findings} for trial in trials)
+
+
+def test_a_workload_that_fails_accuses_no_kernel(environment: dict[str, str], tmp_path: Path) -> None:
+    own = workload_file(tmp_path, _REFUSED)
+    status, _, _ = kab(environment, "ab", OLD, OLD, "--workload", str(own))
+    assert status == ExitCode.CANNOT_TELL
+    with SqlStore(tmp_path / "state" / "results.sqlite") as store:
+        trials = store.run("last").trials
+    assert {str(trial.outcome) for trial in trials} == {"workload-failed"}
+    assert "no-such-engine" in trials[0].message
+
+
+def test_a_killed_qemu_is_the_hosts_fault_and_made_up_for(environment: dict[str, str], tmp_path: Path) -> None:
+    words = ("ab", OLD, OLD, *QUICK, "--max-boots", "2", "--progress", "json")
+    killed = False
+    with start(environment, *words) as running:
+        assert running.stderr is not None
+        outcomes = []
+        for line in running.stderr:
+            event = json.loads(line)
+            if event["event"] == "stage" and event["stage"] == "measure" and not killed:
+                killed = True
+                os.kill(qemu_of(tmp_path), signal.SIGKILL)
+            if event["event"] == "trial-finished":
+                outcomes.append(event["outcome"])
+        running.communicate(timeout=60)
+    assert outcomes == ["lost", "ok", "ok"]
+    # Two boots decide nothing.
+    assert running.returncode == ExitCode.CANNOT_TELL
+
+
+def qemu_of(tmp_path: Path) -> int:
+    """The process of this test's guest."""
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"qemu-system" in words[0] and any(str(tmp_path).encode() in word for word in words):
+            return int(process.name)
+    raise AssertionError("no guest runs")
+
+
+def test_shell_runs_a_command_and_gives_its_status(environment: dict[str, str]) -> None:
+    status, out, _ = kab(environment, "shell", NEW, "--", "uname -r; cat /sys/block/nvme0n1/device/serial")
+    assert status == ExitCode.GOOD
+    assert out.splitlines()[0].startswith("7.2")
+    assert out.splitlines()[1].startswith("kab-")
+    assert kab(environment, "shell", NEW, "--", "false")[0] == ExitCode.BAD
