@@ -112,6 +112,10 @@ class _State:
         self.deciding = deciding
         self.complete = complete
         self.metrics = metrics
+        # A witness shows that the mechanism is the same, not that the speed is: where a speed may decide, `same` needs
+        # one, for somebody's release goes out on it.
+        speeds = tuple(name for name in deciding if not metrics[name].witness)
+        self.vouching = speeds or deciding
         # Metrics that may decide, where there is enough to choose by.
         self.estimates = {
             name: Estimate.of(*log_values(metrics[name], pairs[name])[:2])
@@ -133,10 +137,11 @@ class _State:
             return self.decision(self._verdict(leader), leader, self._moved_reason(leader), final=True)
         equal = [name for name in self.deciding if self._verdict(name) is Verdict.SAME]
         leaning = [name for name in self.deciding if name not in equal and self._p_value(name) < _LEANING]
-        if equal and not wrong and (over or not leaning):
-            leader = min(equal, key=lambda name: self.estimates[name].paired_error)
-            return self.decision(Verdict.SAME, leader, self._same_reason(leader, equal, leaning), final=True)
-        reason = stopped or (self._cap_reason() if capped else self._open_reason(equal, leaning))
+        vouching = [name for name in equal if name in self.vouching]
+        if vouching and not leaning and not wrong:
+            leader = min(vouching, key=lambda name: self.estimates[name].paired_error)
+            return self.decision(Verdict.SAME, leader, self._same_reason(leader, equal), final=True)
+        reason = stopped or (self._cap_reason(equal) if capped else self._open_reason(equal, leaning))
         return self.decision(Verdict.INCONCLUSIVE, self.leader(), reason, final=over)
 
     def decision(self, verdict: Verdict, metric: str | None, reason: str, *, final: bool) -> Decision:
@@ -160,7 +165,8 @@ class _State:
         best = min(self.estimates, key=self._p_value)
         if self._p_value(best) < _LEANING:
             return best
-        return min(self.estimates, key=lambda name: self.estimates[name].paired_error)
+        vouching = [name for name in self.vouching if name in self.estimates] or [*self.estimates]
+        return min(vouching, key=lambda name: self.estimates[name].paired_error)
 
     def _p_value(self, name: str) -> float:
         return self.estimates[name].p_value() if name in self.estimates else 1.0
@@ -193,16 +199,14 @@ class _State:
         against = [other for other in self.deciding if self._verdict(other) is opposite]
         return f"{reason}; but {' and '.join(against)} says {opposite}" if against else reason
 
-    def _same_reason(self, name: str, equal: Sequence[str], leaning: Sequence[str]) -> str:
+    def _same_reason(self, name: str, equal: Sequence[str]) -> str:
         reason = f"{name} agrees within {_percent(self.experiment.margin)} ({self._interval(name)})"
         silent = [other for other in self.deciding if other not in equal]
         if silent:
             reason += f"; the verdict rests on {' and '.join(equal)}: {', '.join(silent)} cannot confirm it"
-        if leaning:
-            reason += f"; {', '.join(leaning)} leans towards a difference"
         return reason
 
-    def _cap_reason(self) -> str:
+    def _cap_reason(self, equal: Sequence[str]) -> str:
         name = self.leader()
         if name is None:
             return f"the cap of {self.experiment.max_boots} boots is reached"
@@ -210,14 +214,17 @@ class _State:
         if found.low is None or found.high is None:
             return f"{found.blocks} blocks of {name} are too few for any statement at this error"
         margin = max(1 / found.low, found.high) - 1
-        return (
+        reason = (
             f"{found.blocks} blocks leave {name} between {found.low:.3f} and {found.high:.3f} of the baseline's; "
             f"a margin of {_percent(margin)} would have been met"
         )
+        return f"{reason}; {' and '.join(equal)} agrees" if equal else reason
 
     def _open_reason(self, equal: Sequence[str], leaning: Sequence[str]) -> str:
         if equal and leaning:
             return f"{' and '.join(equal)} agrees, but {', '.join(leaning)} leans towards a difference"
+        if equal:
+            return f"{' and '.join(equal)} agrees; {', '.join(self.vouching)} cannot be told yet"
         return f"{self.complete} of at most {self.experiment.max_boots // 2} blocks, nothing decided"
 
     def _blocks_left(self) -> int | None:
@@ -233,6 +240,6 @@ class _State:
         for blocks in range(max(n + 1, first_look(error)), cap):
             width = estimate.after(blocks).half_width(error, cap)
             verdict = verdict_for(self.metrics[name], mean - width, mean + width, self.experiment.margin)
-            if verdict is not Verdict.INCONCLUSIVE:
+            if verdict is not Verdict.INCONCLUSIVE and (verdict is not Verdict.SAME or name in self.vouching):
                 return blocks - n
         return max(cap - n, 1)

@@ -21,7 +21,7 @@ from harness.stats.decide import decide
 pytestmark = pytest.mark.unit
 
 METRICS = {
-    name: Metric(name=name, unit="", direction=direction, title="")
+    name: Metric(name=name, unit="", direction=direction, title="", witness=name == "queue_depth")
     for name, direction in (
         ("write_iops", Direction.HIGHER),
         ("clat_p99", Direction.LOWER),
@@ -108,25 +108,38 @@ def test_swapped_kernels_give_the_mirrored_verdict() -> None:
     assert decide(AUTO, METRICS, trials_of(6, swapped)).verdict is Verdict.SLOWER
 
 
-def test_same_rests_on_the_metric_that_can_say_so_and_names_those_that_cannot() -> None:
-    equal = {"write_iops": (300.0, 300.0, 0.2), "clat_p99": (9e3, 9e3, 0.4), "queue_depth": (1.0, 1.0, 0.003)}
+def test_same_needs_a_speed_that_says_so_and_names_those_that_cannot() -> None:
+    equal = {"write_iops": (300.0, 300.0, 0.03), "clat_p99": (9e3, 9e3, 0.4), "queue_depth": (1.0, 1.0, 0.003)}
     decision = next(
         found for found in (decide(AUTO, METRICS, trials_of(n, equal)) for n in range(4, 21)) if found.final
     )
-    assert (decision.verdict, decision.metric) == (Verdict.SAME, "queue_depth")
-    assert "rests on queue_depth" in decision.reason
-    assert "write_iops, clat_p99 cannot confirm" in decision.reason
+    assert (decision.verdict, decision.metric) == (Verdict.SAME, "write_iops")
+    assert "rests on write_iops and queue_depth" in decision.reason
+    assert "clat_p99 cannot confirm" in decision.reason
 
 
-def test_same_waits_while_another_metric_leans_and_comes_at_the_cap() -> None:
+def test_a_witness_alone_does_not_make_kernels_the_same() -> None:
+    noisy = {"write_iops": (300.0, 300.0, 0.3), "clat_p99": (9e3, 9e3, 0.4), "queue_depth": (1.0, 1.0, 0.003)}
+    experiment = replace(AUTO, max_boots=16)
+    early, late = (decide(experiment, METRICS, trials_of(blocks, noisy)) for blocks in (6, 8))
+    assert not early.final
+    assert "queue_depth agrees; write_iops, clat_p99 cannot be told yet" in early.reason
+    assert (late.final, late.verdict) == (True, Verdict.INCONCLUSIVE)
+    assert late.metric in {"write_iops", "clat_p99"}
+    assert "would have been met; queue_depth agrees" in late.reason
+    # Named by the user, a witness may decide: then that is the question.
+    named = replace(AUTO, metric="queue_depth")
+    assert decide(named, METRICS, trials_of(8, noisy)).verdict is Verdict.SAME
+
+
+def test_same_never_comes_while_a_speed_leans() -> None:
     leaning = {"write_iops": (300.0, 240.0, 0.13), "clat_p99": (9e3, 9e3, 0.4), "queue_depth": (1.0, 1.0, 0.003)}
     experiment = replace(AUTO, max_boots=14)
     early = decide(experiment, METRICS, trials_of(6, leaning, seed=6))
     assert not early.final
     assert "leans" in early.reason
     late = decide(experiment, METRICS, trials_of(7, leaning, seed=6))
-    assert (late.final, late.verdict) == (True, Verdict.SAME)
-    assert "write_iops leans towards a difference" in late.reason
+    assert (late.final, late.verdict) == (True, Verdict.INCONCLUSIVE)
 
 
 def test_metrics_that_contradict_are_said() -> None:
