@@ -62,6 +62,9 @@ class Hypervisor(Protocol):
 class Disks(Protocol):
     """Makes test disks."""
 
+    def check(self, spec: DiskSpec) -> None:
+        """Refuse what ``attach`` would refuse, and touch nothing. Raises HostError, ConfigError."""
+
     def attach(self, spec: DiskSpec, *, serial: str, scratch: Path) -> AbstractContextManager[AttachedDisk]:
         """Create (or claim) the disk; leaving the context removes what was made. Raises HostError, ConfigError."""
 

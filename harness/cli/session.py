@@ -159,6 +159,7 @@ class Session:
         with self.bench(
             baseline, accelerator=request.accelerator, connect=request.connect, destroy_data=destroy_data
         ) as bench:
+            bench.disks.check(experiment.disk)
             host = fingerprint()
             loop = AbLoop(
                 store=self.store,

@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 
 _SECTOR_BYTES = 512
 _TIMEOUT_S = 30.0
+# Where a device is looked at for data, and cleaned after use: that much at its start and at its end.
+_END_BYTES = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,24 +36,32 @@ def claim(named: Path, *, destroy_data: str = "") -> Iterator[BlockDevice]:
     Refused with ConfigError: what is no block device, is read-only, mounted, swapped to or held by another device;
     and what has partitions or a signature of a filesystem, RAID or LVM, unless `destroy_data` names the same device.
     """
+    device = check_claim(named, destroy_data=destroy_data)
+    descriptor = _open_exclusively(device.path)
+    try:
+        # O_EXCL keeps mount, mkfs and other claims off for as long as it is open; QEMU does not ask for it.
+        yield device
+    finally:
+        os.close(descriptor)
+        # Else the next trial would find our own filesystem, and refuse.
+        process.run(["wipefs", "--all", "--force", "--quiet", device.path], timeout_s=_TIMEOUT_S)
+        _zero_ends(device)
+
+
+def check_claim(named: Path, *, destroy_data: str = "") -> BlockDevice:
+    """The device that ``claim`` would give, without touching it. Refuses what ``claim`` refuses."""
     path, number = _node(named)
     given_up = bool(destroy_data) and _is_same(Path(destroy_data), number)
     sysfs = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
     _refuse_in_use(named, number, sysfs)
-    content = _content(path, sysfs)
+    device = BlockDevice(path=path, size_bytes=_size_bytes(sysfs))
+    content = _content(device, sysfs)
     if content and not given_up:
         raise ConfigError(
             f"{named} is not empty: it holds {content}",
             remedy=f"If all of that may be destroyed: --destroy-data {named}",
         )
-    descriptor = _open_exclusively(path)
-    try:
-        # O_EXCL keeps mount, mkfs and other claims off for as long as it is open; QEMU does not ask for it.
-        yield BlockDevice(path=path, size_bytes=_size_bytes(sysfs))
-    finally:
-        os.close(descriptor)
-        # Else the next trial would find our own filesystem, and refuse.
-        process.run(["wipefs", "--all", "--force", "--quiet", path], timeout_s=_TIMEOUT_S)
+    return device
 
 
 def _node(named: Path) -> tuple[Path, int]:
@@ -95,16 +105,48 @@ def _refuse_in_use(named: Path, number: int, sysfs: Path) -> None:
         raise ConfigError(f"{named} is read-only", remedy="Choose another device.")
 
 
-def _content(path: Path, sysfs: Path) -> str:
-    """What is on a device, for people; "" when nothing known is."""
+def _content(device: BlockDevice, sysfs: Path) -> str:
+    """What is on a device, for people; "" when nothing is known or seen there."""
     partitions = [partition.name for partition in _partitions(sysfs)]
     # Without --all it reads only. An error of it, such as of reading, must not pass for "nothing found".
     output = process.run(
-        ["wipefs", "--noheadings", "--parsable", "--output", "TYPE,LABEL", path], timeout_s=_TIMEOUT_S
+        ["wipefs", "--noheadings", "--parsable", "--output", "TYPE,LABEL", device.path], timeout_s=_TIMEOUT_S
     ).stdout
     signatures = dict.fromkeys(" ".join(filter(None, line.split(","))) for line in output.splitlines() if line)
     found = [f"partitions ({', '.join(partitions)})"] if partitions else []
-    return ", ".join([*found, *(f"a signature of {signature}" for signature in signatures)])
+    found += [f"a signature of {signature}" for signature in signatures]
+    # Databases and volume managers write to raw devices what wipefs knows nothing of.
+    if not found and any(any(_read_end(device, start)) for start in _end_starts(device)):
+        found.append("data, though no filesystem that is known")
+    return ", ".join(found)
+
+
+def _end_starts(device: BlockDevice) -> tuple[int, int]:
+    return 0, max(device.size_bytes - _END_BYTES, 0)
+
+
+def _read_end(device: BlockDevice, start: int) -> bytes:
+    try:
+        with device.path.open("rb", buffering=0) as file:
+            file.seek(start)
+            return file.read(_END_BYTES)
+    except OSError as error:
+        raise _cannot_open(device.path, error) from error
+
+
+def _zero_ends(device: BlockDevice) -> None:
+    with device.path.open("r+b", buffering=0) as file:
+        for start in _end_starts(device):
+            file.seek(start)
+            file.write(bytes(min(_END_BYTES, device.size_bytes)))
+        os.fsync(file.fileno())
+
+
+def _cannot_open(path: Path, error: OSError) -> HostError:
+    return HostError(
+        f"cannot open {path}: {error.strerror}",
+        remedy="Reading and writing block devices needs root, or the group that owns the device.",
+    )
 
 
 def _open_exclusively(path: Path) -> int:
@@ -113,10 +155,7 @@ def _open_exclusively(path: Path) -> int:
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise ConfigError(f"{path} is in use by another program", remedy="Choose another device.") from error
-        raise HostError(
-            f"cannot open {path}: {error.strerror}",
-            remedy="Reading and writing block devices needs root, or the group that owns the device.",
-        ) from error
+        raise _cannot_open(path, error) from error
 
 
 def _partitions(sysfs: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.errors import ConfigError, HostError
-from harness.guest.blockdevice import claim
+from harness.guest.blockdevice import check_claim, claim
 from harness.guest.nbd import serve_memory
 from harness.host.leases import Lease
 from harness.model.guest import MIB, AttachedDisk, DiskBackend, DiskBus, DiskSpec
@@ -31,13 +31,24 @@ class HostDisks:
         self._lease = lease
         self._destroy_data = destroy_data
 
+    def check(self, spec: DiskSpec) -> None:
+        """Refuse what ``attach`` would refuse, and touch nothing. Raises ConfigError, HostError."""
+        check_disk(spec)
+        if spec.bus is DiskBus.NVME_PCI:
+            raise ConfigError(
+                f"test disks on the bus {spec.bus} cannot be attached by this version of kab",
+                remedy=f"Choose the bus {DiskBus.NVME}, {DiskBus.VIRTIO_BLK} or {DiskBus.NULL_BLK}.",
+            )
+        if spec.backend is DiskBackend.BLOCK:
+            check_claim(Path(spec.device), destroy_data=self._destroy_data)
+
     def attach(self, spec: DiskSpec, *, serial: str, scratch: Path) -> AbstractContextManager[AttachedDisk]:
         """Make (or claim) the disk; what is made lies in the folder `scratch` and goes with the context.
 
         Raises ConfigError (a combination that cannot work, a device that must not be touched), HostError (no space,
         no nbdkit), and from the context's end GuestLostError (nbdkit died while the disk was in use).
         """
-        check_disk(spec)
+        self.check(spec)
         if not 0 < len(serial) <= _SERIAL_LIMIT:
             raise ConfigError(f"a serial number has 1 to {_SERIAL_LIMIT} characters: {serial!r}")
         if spec.bus is DiskBus.NULL_BLK:
@@ -46,12 +57,7 @@ class HostDisks:
             return _file(spec, serial, scratch)
         if spec.backend is DiskBackend.BLOCK:
             return self._block(spec, serial)
-        if spec.backend is DiskBackend.NBD:
-            return self._nbd(spec, serial, scratch)
-        raise ConfigError(
-            f"test disks on the bus {spec.bus} cannot be attached by this version of kab",
-            remedy=f"Choose the bus {DiskBus.NVME}, {DiskBus.VIRTIO_BLK} or {DiskBus.NULL_BLK}.",
-        )
+        return self._nbd(spec, serial, scratch)
 
     @contextmanager
     def _block(self, spec: DiskSpec, serial: str) -> Iterator[AttachedDisk]:
