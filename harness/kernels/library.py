@@ -1,7 +1,7 @@
 """From a kernel spec to a kernel in the cache."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -89,6 +89,10 @@ class KernelLibrary:
             for kernel in catalogue.kernels
             if (flavour is None or kernel.flavour == flavour) and (wanted is None or wanted.intersection(kernel.suites))
         )
+
+    def suite_aliases(self) -> Mapping[str, str]:
+        """What else suites are called: "stable-backports" -> "trixie-backports". Raises HostError."""
+        return self._debian.catalogue().suite_aliases
 
     def show(self, spec: str) -> Kernel | AvailableKernel:
         """What `spec` names, without fetching it: a Kernel where it is cached or local. Raises as ``resolve``."""

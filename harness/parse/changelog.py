@@ -19,6 +19,7 @@ New upstream releases (``6.12`` to ``6.16``) come without a list, and uploads to
 
 import re
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, replace
 
 from debian.debian_support import Version
@@ -59,11 +60,12 @@ class _Entry:
     has_items: bool = False
 
 
-def changes_between(changelog: str, older: str, newer: str) -> Step:
+def changes_between(changelog: str, older: str, newer: str, *, older_changelog: str = "") -> Step:
     """What `changelog`, that of the package version `newer`, lists since the package version `older`.
 
     Both are package versions ("6.12.107-1"). Rebuilds for other suites ("6.12.107-1~deb12u1") count as what they were
-    rebuilt from. Raises ValueError when `older` is the newer one.
+    rebuilt from. Where `older` is of another branch, upstream commits that its own changelog lists too, and no revert
+    of them, are left out. Raises ValueError when `older` is the newer one.
     """
     base = Version(_unrebuilt(older))
     if Version(older) > Version(newer):
@@ -76,21 +78,31 @@ def changes_between(changelog: str, older: str, newer: str) -> Step:
     history = stanzas[start:]
     taken = [stanza for stanza in history if Version(_unrebuilt(stanza.version)) > base]
     parsed = [_Body(stanza) for stanza in taken]
+    descent = _descent(history, older, newer)
+    known = set()
+    # On one branch, a commit that is listed again was taken again.
+    if descent:
+        known = {change.subject for stanza in _stanzas(older_changelog) for change in _Body(stanza).changes}
     return Step(
         older=older,
         newer=newer,
-        changes=tuple(change for body in parsed for change in body.changes),
-        gaps=(*_descent(history, older, newer), *_unlisted(parsed)),
+        changes=tuple(change for body in parsed for change in body.changes if not _had(change, known)),
+        gaps=(*descent, *_unlisted(parsed)),
     )
 
 
 def _stanzas(changelog: str) -> Iterator[_Stanza]:
     headers = list(_HEADER.finditer(changelog))
-    ends = [header.start() for header in headers[1:]] + [len(changelog)]
-    for header, end in zip(headers, ends, strict=True):
+    ends = (*(header.start() for header in headers[1:]), len(changelog))
+    # No headers, one end: an empty changelog.
+    for header, end in zip(headers, ends, strict=False):
         body = changelog[header.end() : end]
         signed = _SIGNED.search(body) if header["source"] != "linux" else None
         yield _Stanza(version=signed[1] if signed else header["version"], suites=header["suites"], body=body)
+
+
+def _had(change: Change, known: AbstractSet[str]) -> bool:
+    return change.origin is Origin.UPSTREAM and change.subject in known and f'Revert "{change.subject}"' not in known
 
 
 def _unrebuilt(version: str) -> str:
@@ -102,9 +114,8 @@ class _Body:
 
     def __init__(self, stanza: _Stanza) -> None:
         self.changes: list[Change] = []
-        # "7.2": a release of which none or few commits are listed.
+        # "7.2", and "7.2.4": those of which none or few commits are listed.
         self.unlisted_releases: list[str] = []
-        self.unlisted_updates: list[str] = []
         self._version = stanza.version
         self._updates: list[str] = []
         self._read(stanza.body)
@@ -178,10 +189,9 @@ def _descent(history: Sequence[_Stanza], older: str, newer: str) -> list[str]:
     oldest = min(versions)
     if oldest > base:
         return [f"The changelog begins with {oldest}: what came between {older} and that is not listed."]
-    return [
-        f"{newer} does not descend from {older} but from {max(found for found in versions if found < base)}: stable "
-        f"branches fork, and what only {older} had taken is not listed."
-    ]
+    fork = max(found for found in versions if found < base)
+    lost = f"stable branches fork, and what only {older} had taken is not listed."
+    return [f"{newer} does not descend from {older} but from {fork}: {lost}"]
 
 
 def _unlisted(bodies: Sequence[_Body]) -> list[str]:

@@ -1,0 +1,132 @@
+"""``kab kernels``: what there is to boot."""
+
+import click
+
+from harness.cli.options import progress_option
+from harness.cli.progress import ProgressMode, make_progress
+from harness.cli.tables import new_table, print_table
+from harness.model.guest import MIB
+
+EPILOG = """\b
+Examples:
+  kab kernels list --suite trixie
+  kab kernels fetch debian:7.2
+  kab kernels show debian:6.12
+  kab kernels ladder debian:6.1 debian:7.3
+"""
+
+LADDER_EPILOG = """A ladder is ordered by version, but stable branches fork: a fix may be in 6.12.107 and missing in
+the next rung, 6.16.3. A change that went into several branches then shows as several edges. --suite keeps to one line.
+
+\b
+Examples:
+  kab kernels ladder debian:6.1 debian:7.3
+  kab kernels ladder debian:6.1 debian:7.3 --suite bookworm-security --suite trixie-security
+  kab kernels ladder 'debian:6.12.*'
+"""
+
+
+@click.group(epilog=EPILOG)
+def kernels() -> None:
+    """List, fetch and show kernels."""
+
+
+@kernels.command("list")
+@click.option("--flavour", default=None, help="`cloud-amd64` or `amd64` [both].")
+@click.option("--suite", "suites", multiple=True, help="Only this suite (may be given again).")
+@click.option("--cached", is_flag=True, help="Only those in the cache.")
+def list_kernels(flavour: str | None, suites: tuple[str, ...], cached: bool) -> None:
+    """List the kernels that Debian offers, ordered by version."""
+    from harness.cli.session import Session
+
+    with make_progress(ProgressMode.LINES) as progress, Session(progress) as session:
+        table = new_table("version", "spec", "suites", ">MiB", "cached")
+        found = session.kernels.list_available(flavour, suites or None)
+        for kernel in found:
+            if cached and not kernel.cached:
+                continue
+            table.add_row(
+                kernel.version,
+                f"debian:{kernel.release}",
+                " ".join(kernel.suites),
+                f"{kernel.size_bytes / MIB:.0f}",
+                "yes" if kernel.cached else "",
+            )
+    print_table(table)
+
+
+@kernels.command()
+@click.argument("specs", metavar="SPEC...", nargs=-1, required=True)
+@progress_option
+def fetch(specs: tuple[str, ...], progress: str) -> None:
+    """Bring kernels into the cache."""
+    from harness.cli.session import Session
+
+    with make_progress(ProgressMode(progress)) as display, Session(display) as session:
+        for spec in specs:
+            kernel = session.resolve(spec)
+            click.echo(f"{spec}  {kernel.release}  {kernel.digest[:16]}")
+
+
+@kernels.command()
+@click.argument("spec")
+def show(spec: str) -> None:
+    """Show what SPEC names, without fetching it."""
+    from harness.cli.session import Session
+    from harness.model.kernel import Kernel
+
+    with make_progress(ProgressMode.LINES) as progress, Session(progress) as session:
+        found = session.kernels.show(spec)
+    if isinstance(found, Kernel):
+        facts = {
+            "release": found.release,
+            "version": found.version,
+            "source": found.source,
+            "cached": "yes",
+            "digest": found.digest,
+            "folder": str(found.directory),
+            **found.provenance,
+        }
+    else:
+        facts = {
+            "release": found.release,
+            "version": found.version,
+            "flavour": found.flavour,
+            "suites": " ".join(found.suites),
+            "cached": "no",
+            "packages": " ".join(f"{package.name}={package.version}" for package in found.packages),
+            "download": f"{found.size_bytes / MIB:.0f} MiB",
+        }
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        click.echo(f"{name:<{width}}  {value}")
+
+
+@kernels.command(epilog=LADDER_EPILOG)
+@click.argument("ends", metavar="FROM TO | 'GLOB'", nargs=-1, required=True)
+@click.option("--flavour", default=None, help="`cloud-amd64` or `amd64` [that of the ends, else cloud-amd64].")
+@click.option("--suite", "suites", multiple=True, help="Only this suite (may be given again).")
+@click.option("--every", is_flag=True, help="All packages of an upstream version, not only the newest.")
+def ladder(ends: tuple[str, ...], flavour: str | None, suites: tuple[str, ...], every: bool) -> None:
+    """List the kernels between two specs, or of a pattern, as a search runs over them.
+
+    A spec names one kernel, the newest where it fits several: the ladder from debian:6.1 begins with the newest 6.1.
+    """
+    from harness.cli.session import Session
+    from harness.kernels.ladder import find_ladder
+
+    with make_progress(ProgressMode.LINES) as progress, Session(progress) as session:
+        found = find_ladder(session.kernels, ends, flavour=flavour, suites=suites, every=every)
+    table = new_table(">rung", "version", "spec", "suites", ">MiB", "cached")
+    for index, rung in enumerate(found.rungs):
+        table.add_row(
+            str(index),
+            rung.kernel.version,
+            rung.spec,
+            " ".join(rung.kernel.suites),
+            f"{rung.kernel.size_bytes / MIB:.0f}",
+            "yes" if rung.kernel.cached else "",
+        )
+    print_table(table)
+    if found.left_out:
+        click.echo(f"left out, of the same upstream versions: {found.left_out} (--every shows them)", err=True)
