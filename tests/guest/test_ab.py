@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.guest, pytest.mark.timeout(1200)]
 
 OLD, NEW = "debian:6.12", "debian:7.2"
 # The catalogue's workload, in less time: what is tested here is the way, not the figure.
-QUICK = ("--set", "file_size=16MiB")
+QUICK = ("--set", "runtime=1s", "--set", "iterations=2", "--set", "warmup=0s", "--set", "file_size=16MiB")
 
 _CRASHING = """\
 [global]
@@ -120,7 +120,7 @@ def test_the_founding_case(environment: dict[str, str], tmp_path: Path) -> None:
 
 
 def test_kill_9_and_a_rerun(environment: dict[str, str], tmp_path: Path) -> None:
-    command = ("ab", OLD, NEW, *QUICK, "--seed", "3", "--max-boots", "8", "--progress", "json")
+    command = ("ab", OLD, NEW, *QUICK, "--seed", "3", "--max-boots", "4", "--progress", "json")
     with start(environment, *command) as running:
         assert running.stderr is not None
         stored = 0
@@ -136,14 +136,14 @@ def test_kill_9_and_a_rerun(environment: dict[str, str], tmp_path: Path) -> None
     while leftovers(tmp_path) and time.monotonic() < deadline:
         time.sleep(0.2)
     assert leftovers(tmp_path) == []
-    status, out, err = kab(environment, *command)
-    assert status == ExitCode.GOOD
+    status, _, err = kab(environment, *command)
+    # Two blocks decide nothing, and say so.
+    assert status == ExitCode.CANNOT_TELL
     assert '"resumed_trials": 1' in err
-    assert "is faster than" in out
     with SqlStore(tmp_path / "state" / "results.sqlite") as store:
         (run,) = store.runs()
         specs = [trial.spec for trial in store.run(run.id).trials]
-    assert len(specs) == len(set(specs)) == 8
+    assert len(specs) == len(set(specs)) == 4
 
 
 def test_interrupted_is_130_and_leaves_nothing(environment: dict[str, str], tmp_path: Path) -> None:

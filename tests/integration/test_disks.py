@@ -347,3 +347,19 @@ def wait_until(condition, timeout_s: float = 5.0) -> None:
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@ROOT_ONLY
+def test_raw_data_without_a_signature_is_data(disks, scratch, loop):
+    spec = DiskSpec(bus=DiskBus.VIRTIO_BLK, backend=DiskBackend.BLOCK, size_bytes=0, device=loop)
+    with Path(loop).open("r+b") as device:
+        device.seek(4096)
+        device.write(b"pages of a database on a raw device")
+    with pytest.raises(ConfigError, match=r"is not empty: it holds data.*\n.*--destroy-data"):
+        disks.check(spec)
+    consenting = HostDisks(disks._lease, destroy_data=loop)
+    consenting.check(spec)
+    with consenting.attach(spec, serial="kab-raw", scratch=scratch):
+        pass
+    # What was ours is gone, and the next trial needs no consent.
+    disks.check(spec)
