@@ -180,9 +180,7 @@ def run_trial(bench: Bench, experiment: Experiment, spec: TrialSpec, kernel: Ker
     )
 
 
-def _boot_and_measure(
-    bench: Bench, experiment: Experiment, spec: TrialSpec, kernel: Kernel, record: _Record
-) -> None:
+def _boot_and_measure(bench: Bench, experiment: Experiment, spec: TrialSpec, kernel: Kernel, record: _Record) -> None:
     """The trial's happy path; contexts take everything down again on any other."""
     name = new_boot_name()
     wanted = modules_wanted(experiment.disk, experiment.filesystem, experiment.workload.modules)
