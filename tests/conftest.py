@@ -1,1 +1,0 @@
-"""Puts this folder on the import path: tests share tests/factories.py."""
