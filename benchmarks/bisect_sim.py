@@ -161,13 +161,15 @@ def kab(cell: Cell, world: World) -> Outcome:
 
 
 def majority(cell: Cell, world: World, votes: int) -> Outcome:
-    low, high, tried = 0, cell.kernels - 1, 0
+    low, high, tried, boots = 0, cell.kernels - 1, 0, 0
     while high - low > 1:
-        middle = (low + high) // 2
-        slow = sum((world.boot(middle) or 0.0) > world.gap / 2 for _ in range(votes))
-        low, high = (low, middle) if slow > votes / 2 else (middle, high)
+        middle, slow, fast = (low + high) // 2, 0, 0
+        while max(slow, fast) <= votes // 2:
+            is_slow = (world.boot(middle) or 0.0) > world.gap / 2
+            slow, fast, boots = slow + is_slow, fast + (not is_slow), boots + 1
+        low, high = (low, middle) if slow > fast else (middle, high)
         tried += 1
-    return Outcome(boots=tried * votes, builds=tried, right=world.found([(low, high)]), decided=True)
+    return Outcome(boots=boots, builds=tried, right=world.found([(low, high)]), decided=True)
 
 
 def bayesect(cell: Cell, world: World) -> Outcome:
@@ -210,7 +212,7 @@ def run(cell: Cell, searches: int, seed: int) -> None:
         f"{cell.kernels:6} {cell.edges} {100 * cell.overlap:3.0f} {cell.noise:10} "
         f"{'told' if cell.known else 'learned':7} "
         f"{cell.rule:12} {cell.build_cost:3.0f} {100 * cell.unbootable:3.0f}  "
-        f"{boots.mean():6.1f} ±{boots.std() / math.sqrt(searches):4.1f} {builds.mean():6.1f} "
+        f"{boots.mean():6.1f} ±{boots.std() / math.sqrt(searches):4.1f} {np.median(boots):6.0f} {builds.mean():6.1f} "
         f"{(boots + cell.build_cost * builds).mean():7.1f} {100 * wrong:6.2f} ±{100 * error:4.2f} "
         f"{100 * cell.confidence:3.0f}:{said} {np.mean([not found.decided for found in outcomes]) * 100:5.1f} "
         f"{100 * np.mean([found.warned for found in outcomes]):5.1f} {limit:6.1f} {boots.mean() / max(limit, 1):5.2f} "
@@ -298,8 +300,8 @@ def main() -> None:
     print((__doc__ or "").splitlines()[0])
     print(f"{arguments.searches} searches per row, seed {arguments.seed}; wrong: not all edges where they were said\n")
     print(
-        "     n K  f% noise      noise   rule        cost dead   boots        builds   total  wrong %       said:right "
-        "open% warn%  limit     x"
+        "     n K  f% noise      noise   rule        cost dead   boots       median builds   total  wrong %       "
+        "said:right open% warn%  limit     x"
     )
     group = ""
     for cell in all_cells() if arguments.full else cells():

@@ -9,9 +9,9 @@ from scipy import special
 # Fewer boots than this show no shape.
 _MIN_HUMP_BOOTS = 8
 _MIN_DRIFT_BOOTS = 10
-# Share of the sum of squares left after the best split in two. Gaussian boots leave 0.36 in the long run, and less than
-# this in under 1 % of samples of 8.
-_TWO_HUMPED_RESIDUE = 0.08
+# Share of the sum of squares left after the best split of n boots in two, _RESIDUE - _FEW / n at most for two humps.
+# Gaussian boots leave 0.36 in the long run, and less than this in under 0.5 % of samples of any size.
+_RESIDUE, _FEW = 0.2, 1.25
 _SMALLEST_HUMP = 0.2
 _DRIFT_ERROR = 0.001
 
@@ -27,7 +27,7 @@ def two_humped(values: Sequence[float]) -> bool:
     # Sum of squares within both parts, for a cut after each value; the values are centred, so the parts' sums cancel.
     within = squares[-1] - sums[:-1] ** 2 * (1 / sizes + 1 / (n - sizes))
     smallest = max(2, math.ceil(_SMALLEST_HUMP * n))
-    return bool(within[smallest - 1 : n - smallest].min() < _TWO_HUMPED_RESIDUE * squares[-1])
+    return bool(within[smallest - 1 : n - smallest].min() < (_RESIDUE - _FEW / n) * squares[-1])
 
 
 def drifts(values: Sequence[float]) -> bool:
