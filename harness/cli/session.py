@@ -38,6 +38,8 @@ from harness.model.kernel import Kernel
 from harness.model.metrics import METRICS
 from harness.model.run import Run
 from harness.model.verdict import Decision
+from harness.model.workload import Workload
+from harness.render.workload import render_job
 from harness.report import ATTACHMENTS, summary, to_html, to_json
 from harness.run.ab import AbLoop, AbRequest
 from harness.run.trial import Bench, modules_wanted, new_boot_name, run_trial
@@ -153,6 +155,7 @@ class Session:
     ) -> tuple[Run, Decision]:
         """Resolve, check, and run the A/B loop to its decision."""
         experiment = build_experiment(request, load_workloads())
+        _check_job(experiment.workload)
         baseline = self.resolve(experiment.baseline)
         candidate = self.resolve(experiment.candidate)
         self._check_room(experiment)
@@ -236,3 +239,8 @@ class Session:
             whole = self.store.with_artifacts(run, ATTACHMENTS)
             write_atomically(html, to_html(whole, decision, whole.trials, METRICS).encode())
             click.echo(f"\nreport: {html}", err=True)
+
+
+def _check_job(workload: Workload) -> None:
+    """Render the fio job once before any boot: a template's error is told at once. Raises ConfigError."""
+    render_job(workload, directory="/", seed=0, runtime_s=workload.runtime_s)

@@ -210,7 +210,7 @@ def setting_lines(experiment: Experiment) -> dict[str, str]:
         machine.append(f"-cpu {guest.cpu_model}")
     if guest.cmdline:
         machine.append(f"command line: {' '.join(guest.cmdline)}")
-    parameters = ", ".join(f"{name}={_parameter_text(name, value)}" for name, value in work.parameters.items())
+    parameters = ", ".join(f"{name}={_parameter_text(name, value)}" for name, value in sorted(work.parameters.items()))
     return {
         "guest": ", ".join(machine),
         "disk": disk_text(experiment.disk),

@@ -25,21 +25,17 @@ OLD, NEW = "debian:6.12", "debian:7.2"
 QUICK = ("--set", "runtime=1s", "--set", "iterations=2", "--set", "warmup=0s", "--set", "file_size=16MiB")
 
 _CRASHING = """\
-[global]
-directory={{ directory }}
+{{ common }}
 [crash]
 exec_prerun=echo c > /proc/sysrq-trigger
-filename=data
-size=1m
+filename=data.0
 rw=write
 """
 _REFUSED = """\
-[global]
-directory={{ directory }}
+{{ common }}
 [refused]
 ioengine=no-such-engine
-filename=data
-size=1m
+filename=data.0
 rw=write
 """
 
@@ -210,6 +206,16 @@ def qemu_of(tmp_path: Path) -> int:
         if b"qemu-system" in words[0] and any(str(tmp_path).encode() in word for word in words):
             return int(process.name)
     raise AssertionError("no guest runs")
+
+
+def test_a_template_that_cannot_be_rendered_is_told_before_any_boot(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    own = workload_file(tmp_path, "{{ common }}\n[job]\nbs={{ blok_size }}\n")
+    status, _, err = kab(environment, "ab", OLD, OLD, "--workload", str(own))
+    assert status == ExitCode.USAGE
+    assert "'blok_size' is undefined" in err
+    assert "run id=" not in err
 
 
 def test_shell_runs_a_command_and_gives_its_status(environment: dict[str, str]) -> None:
