@@ -27,7 +27,7 @@ QUICK = ("--set", "runtime=1s", "--set", "iterations=2", "--set", "warmup=0s", "
 _CRASHING = """\
 {{ common }}
 [crash]
-exec_prerun=echo c > /proc/sysrq-trigger
+exec_prerun=echo c | tee /proc/sysrq-trigger
 filename=data.0
 rw=write
 """
