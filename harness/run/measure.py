@@ -67,13 +67,25 @@ class _Session:
         return result
 
 
-def measure(guest: Guest, *, experiment: Experiment, disk: AttachedDisk, seed: int, on_stage: OnStage) -> Measurement:
+def measure(
+    guest: Guest,
+    *,
+    experiment: Experiment,
+    disk: AttachedDisk,
+    seed: int,
+    on_stage: OnStage,
+    artifacts: dict[str, bytes] | None = None,
+) -> Measurement:
     """Run the experiment's workload in `guest` on `disk`; `seed` fixes its random offsets.
+
+    `artifacts` is filled as they come, so that a failure keeps what there was until then.
 
     Raises WorkloadError (mkfs, mount or fio failed), DataError (data read back or the filesystem is wrong), and what
     ``Guest.run`` raises.
     """
     session = _Session(guest=guest, experiment=experiment, disk=disk, seed=seed)
+    if artifacts is not None:
+        session.artifacts = artifacts
     workload = experiment.workload
     on_stage(Stage.PREPARE, f"{experiment.filesystem.type}, {workload.name}")
     _prepare(session)

@@ -195,9 +195,13 @@ def _boot_and_measure(bench: Bench, experiment: Experiment, spec: TrialSpec, ker
             record.booted(guest)
             try:
                 record.measurement = measure(
-                    guest, experiment=experiment, disk=disk, seed=spec.seed, on_stage=record.stage
+                    guest,
+                    experiment=experiment,
+                    disk=disk,
+                    seed=spec.seed,
+                    on_stage=record.stage,
+                    artifacts=record.artifacts,
                 )
-                record.artifacts.update(record.measurement.artifacts)
                 record.stage(Stage.SHUTDOWN)
                 guest.shutdown(timeout_s=SHUTDOWN_TIMEOUT_S)
             finally:

@@ -172,9 +172,13 @@ def test_a_workload_that_fails_accuses_no_kernel(environment: dict[str, str], tm
     status, _, _ = kab(environment, "ab", OLD, OLD, "--workload", str(own))
     assert status == ExitCode.CANNOT_TELL
     with SqlStore(tmp_path / "state" / "results.sqlite") as store:
-        trials = store.run("last").trials
-    assert {str(trial.outcome) for trial in trials} == {"workload-failed"}
-    assert "no-such-engine" in trials[0].message
+        run = store.run("last")
+        kept = store.artifacts(run.id, run.trials[0].spec)
+    assert {str(trial.outcome) for trial in run.trials} == {"workload-failed"}
+    assert "no-such-engine" in run.trials[0].message
+    # What there was until then is kept: the evidence of a failure matters most.
+    assert b"no-such-engine" in kept["fio-job"]
+    assert {"domain.xml", "console.log", "trial.log", "prepare.txt"} <= kept.keys()
 
 
 def test_a_killed_qemu_is_the_hosts_fault_and_made_up_for(environment: dict[str, str], tmp_path: Path) -> None:
