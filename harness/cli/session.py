@@ -2,7 +2,7 @@
 
 import json as json_module
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -19,8 +19,8 @@ from harness.config import Request, Settings, build_experiment, load_settings, l
 from harness.errors import HostError
 from harness.guest.accelerator import probe_accelerator, require_sound_emulation
 from harness.guest.connection import Connection
-from harness.guest.disks import HostDisks
 from harness.guest.hypervisor import LibvirtHypervisor
+from harness.guest.qemuhost import LocalHost, QemuHost
 from harness.host.files import write_atomically
 from harness.host.fingerprint import fingerprint
 from harness.host.leases import Lease, reclaim
@@ -78,6 +78,10 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # Those that this session used stay: they are locked until the stack closes.
+        if "kernels" in self.__dict__:
+            for kernel in self.kernels.prune(self.settings.cache_limit_bytes):
+                self.progress.note(f"removed {kernel.release} from the cache, which is over its limit")
         self._stack.close()
 
     @cached_property
@@ -108,22 +112,38 @@ class Session:
 
     @contextmanager
     def bench(
-        self, probe_kernel: Kernel, *, accelerator: str | None, connect: str | None, destroy_data: str
+        self,
+        probe_kernel: Kernel,
+        *,
+        accelerator: str | None,
+        connect: str | None,
+        destroy_data: str,
+        experiment: Experiment | None = None,
     ) -> Iterator[Bench]:
-        """All that trials need. ``accelerator`` is "kvm", "tcg" or "auto": found out by booting `probe_kernel`."""
+        """All that trials need. ``accelerator`` is "kvm", "tcg" or "auto": found out by booting `probe_kernel`.
+
+        Where `experiment` would need more memory or disk than there is, it is refused before that.
+        """
         image = self.images.ensure(progress=self.progress.note)
         with Connection(connect or self.settings.connect or "embed", paths=self.paths, lease=self.lease) as connection:
             hypervisor = LibvirtHypervisor(connection, lease=self.lease)
+            if not isinstance(connection.host, LocalHost):
+                self.progress.note(f"guests run on {connection.host.name}; what it lacks is sent there once")
+            # Now, as no boot may be charged with the sending.
+            connection.host.share(image.path)
             bench = Bench(
                 hypervisor=hypervisor,
-                disks=HostDisks(self.lease, destroy_data=destroy_data),
+                disks=connection.host.disks(destroy_data=destroy_data),
                 kernels=self.kernels,
                 image=image,
                 accelerator=Accelerator.TCG,
                 initramfs=self._initramfs(image),
                 scratch=lambda name: self.lease.folder(self.paths.scratch / name),
                 progress=self.progress,
+                host=fingerprint(connection.host.root),
             )
+            if experiment is not None:
+                self._check_room(experiment, connection.host)
             chosen = self._accelerator(bench, hypervisor, probe_kernel, accelerator or "auto")
             yield replace(bench, accelerator=chosen)
 
@@ -158,53 +178,60 @@ class Session:
         _check_job(experiment.workload)
         baseline = self.resolve(experiment.baseline)
         candidate = self.resolve(experiment.candidate)
-        self._check_room(experiment)
         with self.bench(
-            baseline, accelerator=request.accelerator, connect=request.connect, destroy_data=destroy_data
+            baseline,
+            accelerator=request.accelerator,
+            connect=request.connect,
+            destroy_data=destroy_data,
+            experiment=experiment,
         ) as bench:
             bench.disks.check(experiment.disk)
-            host = fingerprint()
-            loop = AbLoop(
-                store=self.store,
-                make_trial=lambda asked, spec, kernel: run_trial(bench, asked, spec, kernel),
-                progress=self.progress,
-                metrics=METRICS,
-                accelerator=bench.accelerator,
-                new_run_id=lambda: new_run_id(datetime.now(UTC)),
-                exclusive=self._exclusive,
-            )
-            return loop.execute(
+            return self.ab_loop(bench).execute(
                 AbRequest(
                     experiment=experiment,
                     baseline=baseline,
                     candidate=candidate,
-                    conditions=self._conditions(bench, host),
-                    host=host,
+                    conditions=self.conditions(bench),
+                    host=bench.host,
                     command=command,
                     fresh=fresh,
                 )
             )
 
-    def _conditions(self, bench: Bench, host: Mapping[str, str]) -> dict[str, str]:
+    def ab_loop(self, bench: Bench) -> AbLoop:
+        """The A/B loop over this session's store and display."""
+        return AbLoop(
+            store=self.store,
+            make_trial=lambda asked, spec, kernel: run_trial(bench, asked, spec, kernel),
+            progress=self.progress,
+            metrics=METRICS,
+            accelerator=bench.accelerator,
+            new_run_id=lambda: new_run_id(datetime.now(UTC)),
+            exclusive=self._exclusive,
+        )
+
+    def conditions(self, bench: Bench) -> dict[str, str]:
         """What trials of one run must share; anything else may change while a run is interrupted."""
         return {
             "kab": __version__,
             **bench.hypervisor.conditions(),
             "accelerator": bench.accelerator,
             "image": bench.image.name,
-            "host_cpu": host.get("cpu", ""),
-            "host_kernel": host.get("kernel", ""),
+            "host_cpu": bench.host.get("cpu", ""),
+            "host_kernel": bench.host.get("kernel", ""),
         }
 
-    def _check_room(self, experiment: Experiment) -> None:
+    def _check_room(self, experiment: Experiment, host: QemuHost) -> None:
         """Say before the first boot, not in the middle, that memory or disk do not suffice. Raises HostError."""
         disk = experiment.disk
         guest_mib = experiment.guest.memory_mib
         if disk.backend is DiskBackend.NBD:
             # nbdkit keeps the disk in memory, and only what is written to it.
             guest_mib += min(disk.size_bytes, 2 * experiment.workload.disk_bytes) // MIB
-        state_bytes = _STATE_NEED_BYTES + (disk.size_bytes if disk.backend is DiskBackend.FILE else 0)
-        for check in (memory(Path("/"), guest_mib), disk_space(self.paths.state, "state", state_bytes)):
+        # Room on another host is looked at where the disk is made.
+        disk_is_here = disk.backend is DiskBackend.FILE and isinstance(host, LocalHost)
+        state_bytes = _STATE_NEED_BYTES + (disk.size_bytes if disk_is_here else 0)
+        for check in (memory(host.root, guest_mib), disk_space(self.paths.state, "state", state_bytes)):
             if check.status is CheckStatus.FAIL:
                 raise HostError(f"too little {check.name} for this experiment: {check.detail}", remedy=check.remedy)
 

@@ -13,19 +13,22 @@ from pathlib import Path
 from harness.errors import HostError, KabError
 from harness.guest.hypervisor import LibvirtHypervisor, await_marker
 from harness.guest.keys import BootKeys
+from harness.guest.qemuhost import KVM_DEVICE, Access, QemuHost
+from harness.guest.uri import EMBEDDED
 from harness.host.paths import Paths
+from harness.host.probes import read
 from harness.host.reaper import boot_id
 from harness.model.guest import Accelerator, BootPlan, GuestSpec
 from harness.parse.console import INIT_MARKER
 
 _log = logging.getLogger(__name__)
 
-KVM_DEVICE = Path("/dev/kvm")
 # With KVM a kernel is in userspace after a second; a busy host gets more.
 PROBE_TIMEOUT_S = 20.0
 # The first major version that emulates kernels soundly; 7.2 crashed stock kernels in about one boot of four.
 _SOUND_QEMU = 8
 
+# Of the embedded driver; other connections have one each.
 _MEMORY_FILE = "accelerator.json"
 
 _CONSEQUENCE = (
@@ -66,12 +69,14 @@ def probe_accelerator(hypervisor: LibvirtHypervisor, plan: BootPlan, *, paths: P
     `plan` needs a real kernel and an initramfs of kab's; its own accelerator does not matter. The answer is remembered
     for this boot of the host, this processor, kernel, QEMU and connection, unless asked for `again`.
     """
-    obstacle = _obstacle() if hypervisor.conditions()["connect"] != "qemu:///system" else ""
+    host = hypervisor.host
+    obstacle = _obstacle(host)
     if obstacle:
         # Cheap to see, and mended without a reboot: not remembered.
         return Choice(accelerator=Accelerator.TCG, sentence=obstacle)
-    key = _key(hypervisor.conditions())
-    memory = paths.state / _MEMORY_FILE
+    conditions = hypervisor.conditions()
+    key = _key(conditions, host.root)
+    memory = paths.state / _memory_file(conditions["connect"])
     known = None if again else _recall(memory, key)
     if known is not None:
         return known
@@ -93,15 +98,16 @@ def remembered_accelerator(paths: Paths) -> Accelerator | None:
     return Accelerator(content["accelerator"]) if content.get("boot_id") == boot_id() else None
 
 
-def _obstacle() -> str:
-    if not KVM_DEVICE.exists():
+def _obstacle(host: QemuHost) -> str:
+    access = host.kvm()
+    if access is Access.MISSING:
         return (
-            f"There is no {KVM_DEVICE}, so {_CONSEQUENCE}; enable virtualisation in the firmware, or nested "
-            "virtualisation in the hypervisor above, and load kvm_intel or kvm_amd."
+            f"There is no {KVM_DEVICE} on {host.name}, so {_CONSEQUENCE}; enable virtualisation in the firmware, or "
+            "nested virtualisation in the hypervisor above, and load kvm_intel or kvm_amd."
         )
-    if not os.access(KVM_DEVICE, os.R_OK | os.W_OK):
+    if access is Access.FORBIDDEN:
         return (
-            f"This user may not open {KVM_DEVICE}, so {_CONSEQUENCE}; join its group and log in again: "
+            f"This user may not open {KVM_DEVICE} on {host.name}, so {_CONSEQUENCE}; join its group and log in again: "
             'sudo usermod -aG kvm "$USER".'
         )
     return ""
@@ -132,19 +138,16 @@ def _reason(message: str) -> str:
     return (said[0] if said else message.partition(": ")[2] or message).strip().splitlines()[0]
 
 
-def _key(conditions: Mapping[str, str]) -> str:
+def _key(conditions: Mapping[str, str], root: Path) -> str:
+    """Names what the answer depends on, of the host whose /proc is below `root`."""
+    processor = re.search(r"^model name\s*:\s*(.*)$", read(root / "proc/cpuinfo"), re.MULTILINE)
     facts = [
-        boot_id(),
-        platform.release(),
-        _processor(),
+        read(root / "proc/sys/kernel/random/boot_id"),
+        read(root / "proc/sys/kernel/osrelease"),
+        processor[1] if processor else "",
         *(f"{name}={conditions[name]}" for name in sorted(conditions)),
     ]
     return hashlib.sha256("\n".join(facts).encode()).hexdigest()
-
-
-def _processor() -> str:
-    found = re.search(r"^model name\s*:\s*(.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
-    return found[1] if found else platform.machine()
 
 
 def _codename() -> str:
@@ -152,6 +155,12 @@ def _codename() -> str:
         return platform.freedesktop_os_release().get("VERSION_CODENAME", "stable")
     except OSError:
         return "stable"
+
+
+def _memory_file(connect: str) -> str:
+    if connect == EMBEDDED:
+        return _MEMORY_FILE
+    return f"accelerator-{hashlib.sha256(connect.encode()).hexdigest()[:16]}.json"
 
 
 def _read(memory: Path) -> dict[str, str]:

@@ -3,27 +3,31 @@
 import atexit
 import logging
 import os
+import re
 import secrets
+import shlex
 import shutil
 import stat
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit
 
 import libvirt
 
-from harness.errors import ConfigError, HostError, TransientHostError
+from harness.errors import HostError, TransientHostError
 from harness.guest.orphans import Orphans
+from harness.guest.qemuhost import LocalHost, QemuHost
+from harness.guest.remote import RemoteHost
+from harness.guest.uri import EMBEDDED, parse_uri
 from harness.host.leases import Lease
 from harness.host.paths import Paths
 
 _log = logging.getLogger(__name__)
 
-EMBEDDED = "embed"
 # sun_path holds 107 bytes; below the root libvirt needs "/lib/qemu/domain-<id>-<20 characters>/monitor.sock".
 _ROOT_LIMIT = 107 - len("/lib/qemu/domain-99999-12345678901234567890/monitor.sock")
 # Folders and files are ours and private, so nothing needs confining, and no daemon (virtlogd) need be started.
@@ -40,7 +44,9 @@ group = "root"
 dynamic_ownership = 0
 remember_owner = 0
 """
-_SUPPORTED = "Supported are embed (the default), qemu:///session and qemu:///system."
+# A daemon that says nothing for their product is gone: an unplugged cable tells nobody.
+_KEEPALIVE_INTERVAL_S = 5
+_KEEPALIVE_COUNT = 6
 
 
 @contextmanager
@@ -61,8 +67,8 @@ def _said(error: "libvirt.libvirtError") -> str:
 def _remedy(message: str) -> str:
     if "Permission denied" in message:
         return (
-            "With qemu:///system, QEMU's own user (libvirt-qemu) must be able to read kernel, image and disks: keep "
-            "them in folders that others may enter (KAB_CACHE_DIR, KAB_STATE_DIR), or use the default, --connect embed."
+            "QEMU runs as the user of kab: may that user open it? Does something else confine QEMU (AppArmor, "
+            "SELinux)? The default, --connect embed, asks no daemon."
         )
     if "libvirt-qemu" in message or "qemu.conf" in message:
         return "As root, libvirt needs its user libvirt-qemu: apt-get install libvirt-daemon-system"
@@ -168,33 +174,23 @@ def _make_root(paths: Paths) -> Path:
     return root
 
 
-def check_uri(uri: str) -> str:
-    """`uri` as libvirt wants it, "embed" for the embedded driver. Raises ConfigError for what kab cannot use."""
-    if uri in {"", EMBEDDED, "qemu:///embed"}:
-        return EMBEDDED
-    parts = urlsplit(uri)
-    if parts.scheme.partition("+")[0] != "qemu":
-        raise ConfigError(f"kab drives QEMU only, not {uri!r}", remedy=_SUPPORTED)
-    if parts.path not in {"/session", "/system"}:
-        raise ConfigError(f"no such QEMU driver: {uri!r}", remedy=_SUPPORTED)
-    if parts.hostname:
-        raise ConfigError(
-            f"{uri} is another host: kernel, image and disks of kab are files of this one",
-            remedy=f"Run kab there: ssh {parts.hostname} kab ... {_SUPPORTED}",
-        )
-    return uri
-
-
 class Connection:
     """A connection to libvirt. Close it: a thread runs while it is open."""
 
     def __init__(self, uri: str, *, paths: Paths, lease: Lease) -> None:
-        """Connect to "embed", "qemu:///session" or "qemu:///system". Raises ConfigError, HostError."""
-        self.uri = check_uri(uri)
+        """Connect to "embed", a daemon here, or one on another host (docs/guests.md). Raises ConfigError, HostError."""
+        where = parse_uri(uri)
+        self.uri = where.uri
         self._lease = lease
         self._root: Path | None = None
         self._orphans: Orphans | None = None
-        target = self.uri
+        # First: its errors say more than those of libvirt's ssh.
+        self.host: QemuHost = (
+            LocalHost(lease, private_dev=where.is_system)
+            if where.ssh is None
+            else RemoteHost(where.ssh, lease=lease, paths=paths)
+        )
+        target = where.libvirt_uri
         if self.is_embedded:
             self._root = _embedded_root.ensure(paths)
             lease.add_path(self._root)
@@ -206,10 +202,12 @@ class Connection:
         try:
             with libvirt_errors(f"connect to libvirt at {target}"):
                 self._libvirt: Any = libvirt.open(target)
+                if where.ssh is not None:
+                    self._libvirt.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
         except HostError as error:
             self._release()
-            if not self.is_embedded and not error.remedy.startswith("With"):
-                error.remedy = f"Does a daemon answer? virsh -c {uri} version. Or leave out --connect."
+            if not self.is_embedded and not error.remedy.startswith("QEMU runs as"):
+                error.remedy = f"Does a daemon answer? virsh -c {shlex.quote(uri)} version. Or leave out --connect."
             raise
 
     @property
@@ -231,6 +229,17 @@ class Connection:
                 "libvirt": _dotted(self._libvirt.getLibVersion()),
                 "qemu": _dotted(self._libvirt.getVersion()),
             }
+
+    @cached_property
+    def confinements(self) -> Mapping[str, str]:
+        """What a daemon confines QEMU with (dac, apparmor, selinux), and its usual label; nothing when embedded."""
+        if self.is_embedded:
+            return {}
+        with libvirt_errors("ask libvirt for its security drivers"):
+            capabilities = self._libvirt.getCapabilities()
+        found = re.findall(r"<secmodel>\s*<model>(\w+)</model>(.*?)</secmodel>", capabilities, re.DOTALL)
+        labels = {model: re.search(r"<baselabel[^>]*>([^<]*)<", rest) for model, rest in found if model != "none"}
+        return {model: label[1] if label else "" for model, label in labels.items()}
 
     def watch(self, domain: Any, stopped: Callable[[int], None]) -> Callable[[], None]:
         """Call `stopped` with libvirt's detail (VIR_DOMAIN_EVENT_STOPPED_*) when the domain ends; returns the undo."""
@@ -267,6 +276,7 @@ class Connection:
         if self._root is not None:
             # It goes with the process (atexit): libvirt cannot be given another one before.
             self._lease.release(self._root)
+        self.host.close()
 
     def __enter__(self) -> Self:
         return self

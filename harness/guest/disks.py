@@ -26,20 +26,24 @@ _SERIAL_LIMIT = 20
 class HostDisks:
     """Implements ``interfaces.Disks`` on this host."""
 
-    def __init__(self, lease: Lease, *, destroy_data: str = "") -> None:
-        """`destroy_data`: the block device, named in full, whose content the user has given up; "" for none."""
+    def __init__(self, lease: Lease, *, destroy_data: str = "", private_dev: bool = False) -> None:
+        """`destroy_data`: the block device, named in full, whose content the user has given up; "" for none.
+
+        `private_dev`: QEMU sees only those devices that libvirt knows of, as under the system's daemon.
+        """
         self._lease = lease
+        self._private_dev = private_dev
         self._destroy_data = destroy_data
 
     def check(self, spec: DiskSpec) -> None:
         """Refuse what ``attach`` would refuse, and touch nothing. Raises ConfigError, HostError."""
-        check_disk(spec)
-        if spec.bus is DiskBus.NVME_PCI:
-            raise ConfigError(
-                f"test disks on the bus {spec.bus} cannot be attached by this version of kab",
-                remedy=f"Choose the bus {DiskBus.NVME}, {DiskBus.VIRTIO_BLK} or {DiskBus.NULL_BLK}.",
-            )
+        check_kind(spec)
         if spec.backend is DiskBackend.BLOCK:
+            if self._private_dev and spec.bus is DiskBus.NVME:
+                raise ConfigError(
+                    f"the system's libvirt daemon hides {spec.device} from emulated NVMe, which it knows nothing of",
+                    remedy="Leave out --connect, or choose the bus virtio-blk.",
+                )
             check_claim(Path(spec.device), destroy_data=self._destroy_data)
 
     def attach(self, spec: DiskSpec, *, serial: str, scratch: Path) -> AbstractContextManager[AttachedDisk]:
@@ -49,10 +53,9 @@ class HostDisks:
         no nbdkit), and from the context's end GuestLostError (nbdkit died while the disk was in use).
         """
         self.check(spec)
-        if not 0 < len(serial) <= _SERIAL_LIMIT:
-            raise ConfigError(f"a serial number has 1 to {_SERIAL_LIMIT} characters: {serial!r}")
+        check_serial(serial)
         if spec.bus is DiskBus.NULL_BLK:
-            return _nothing(spec, serial)
+            return no_disk(spec, serial)
         if spec.backend is DiskBackend.FILE:
             return _file(spec, serial, scratch)
         if spec.backend is DiskBackend.BLOCK:
@@ -72,9 +75,35 @@ class HostDisks:
             yield AttachedDisk(spec=spec, serial=serial, path=socket)
 
 
+def check_kind(spec: DiskSpec) -> None:
+    """Refuse combinations that cannot work on any host. Raises ConfigError."""
+    check_disk(spec)
+    if spec.bus is DiskBus.NVME_PCI:
+        raise ConfigError(
+            f"test disks on the bus {spec.bus} cannot be attached by this version of kab",
+            remedy=f"Choose the bus {DiskBus.NVME}, {DiskBus.VIRTIO_BLK} or {DiskBus.NULL_BLK}.",
+        )
+
+
+def check_serial(serial: str) -> None:
+    """Refuse what does not fit into the narrowest field for it. Raises ConfigError."""
+    if not 0 < len(serial) <= _SERIAL_LIMIT:
+        raise ConfigError(f"a serial number has 1 to {_SERIAL_LIMIT} characters: {serial!r}")
+
+
+def check_room(size_bytes: int, free_bytes: int, *, where: str, other: str) -> None:
+    """Refuse a disk that would fill the filesystem of `where`; `other` is one more remedy. Raises HostError."""
+    if free_bytes < size_bytes + _SPARE_BYTES:
+        raise HostError(
+            f"too little space in {where} for a test disk of {size_bytes // MIB} MiB: "
+            f"{free_bytes // MIB} MiB are free, and {_SPARE_BYTES // MIB} MiB must stay so",
+            remedy=f"Free some space, choose a smaller size= for the disk, or {other}.",
+        )
+
+
 @contextmanager
-def _nothing(spec: DiskSpec, serial: str) -> Iterator[AttachedDisk]:
-    """null-blk: the guest makes it by itself."""
+def no_disk(spec: DiskSpec, serial: str) -> Iterator[AttachedDisk]:
+    """null-blk, on any host: the guest makes it by itself."""
     yield AttachedDisk(spec=spec, serial=serial)
 
 
@@ -82,13 +111,12 @@ def _nothing(spec: DiskSpec, serial: str) -> Iterator[AttachedDisk]:
 def _file(spec: DiskSpec, serial: str, scratch: Path) -> Iterator[AttachedDisk]:
     """A raw file, allocated in full: a sparse one would measure the host's allocator, and could fill the host later."""
     path = scratch / "disk.raw"
-    free_bytes = shutil.disk_usage(scratch).free
-    if free_bytes < spec.size_bytes + _SPARE_BYTES:
-        raise HostError(
-            f"too little space in {scratch} for a test disk of {spec.size_bytes // MIB} MiB: "
-            f"{free_bytes // MIB} MiB are free, and {_SPARE_BYTES // MIB} MiB must stay so",
-            remedy="Free some space, choose a smaller size= for the disk, or set KAB_STATE_DIR to a roomier disk.",
-        )
+    check_room(
+        spec.size_bytes,
+        shutil.disk_usage(scratch).free,
+        where=str(scratch),
+        other="set KAB_STATE_DIR to a roomier disk",
+    )
     try:
         try:
             with path.open("xb") as file:

@@ -61,6 +61,10 @@ class DomainParts:
     # Test disks whose filesystem refuses O_DIRECT.
     buffered: frozenset[Path] = frozenset()
     emulator: Path = EMULATOR
+    # Whom a daemon runs QEMU as ("+UID:+GID" of libvirt); "" where nobody asks, as in a daemon of the user's own.
+    user: str = ""
+    # Security drivers of the daemon that would keep QEMU from files that they do not see in the XML.
+    unconfined: tuple[str, ...] = ()
 
 
 def kernel_cmdline(plan: BootPlan) -> str:
@@ -92,6 +96,8 @@ def domain_xml(plan: BootPlan, parts: DomainParts) -> str:
         root_slot=_ROOT_SLOT,
         rng_slot=_RNG_SLOT,
         disks=[_virtio_disk(disk, number, parts.buffered) for number, disk in enumerate(virtio)],
+        user=parts.user,
+        unconfined=parts.unconfined,
         passthrough=[_pci_address(disk.spec.device) for disk in passed],
         arguments=[*_network_arguments(), *_nvme_arguments(nvme, parts.buffered)],
     )

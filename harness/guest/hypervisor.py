@@ -1,14 +1,11 @@
 """Starts guests through libvirt, and removes them whatever happens."""
 
-import errno
 import logging
-import os
 import re
-import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +15,11 @@ import libvirt_qemu
 from harness.errors import BootError, CrashError, GuestLostError, HostError, KabError, KernelError
 from harness.guest.connection import Connection, libvirt_errors
 from harness.guest.console import Capture, Console
-from harness.guest.domain import EMULATOR, DomainParts, domain_xml
+from harness.guest.domain import DomainParts, domain_xml
 from harness.guest.keys import BootKeys
 from harness.guest.machine import LibvirtGuest, ended
+from harness.guest.qemuhost import QemuHost
 from harness.guest.ssh import Session, SshError
-from harness.host import process
 from harness.host.leases import Lease
 from harness.images.initramfs import boot_archive
 from harness.model.guest import BootPlan, DiskBackend
@@ -44,7 +41,7 @@ class Started:
 
     domain_xml: str
     console: Console
-    # Port of this host that is forwarded to the guest's sshd.
+    # Port of QEMU's host that is forwarded to the guest's sshd.
     port: int
     # time.monotonic() at QEMU's start.
     started: float
@@ -56,6 +53,11 @@ class LibvirtHypervisor:
     def __init__(self, connection: Connection, *, lease: Lease) -> None:
         self._connection = connection
         self._lease = lease
+
+    @property
+    def host(self) -> QemuHost:
+        """Where the guests run."""
+        return self._connection.host
 
     def conditions(self) -> dict[str, str]:
         """Versions that must not change inside a run, and how QEMU is reached."""
@@ -82,8 +84,31 @@ class LibvirtHypervisor:
     @contextmanager
     def start(self, plan: BootPlan, keys: BootKeys) -> Iterator[Started]:
         """Start the domain with its console captured; leaving the context removes it. Raises HostError."""
-        parts = DomainParts(initramfs=_write_initramfs(plan, keys), buffered=_buffered(plan), emulator=find_emulator())
-        xml = domain_xml(plan, parts)
+        with self.host.lend(_write_initramfs(plan, keys)) as initramfs:
+            there = replace(plan, kernel=self.host.share(plan.kernel), root_image=self.host.share(plan.root_image))
+            with self._start(there, domain_xml(there, self._parts(there, initramfs))) as started:
+                yield started
+
+    def _parts(self, plan: BootPlan, initramfs: Path) -> DomainParts:
+        confinements = self._connection.confinements
+        return DomainParts(
+            initramfs=initramfs,
+            buffered=self._buffered(plan),
+            emulator=self.host.emulator(),
+            user=_label(self.host.user, confinements.get("dac")),
+            unconfined=tuple(model for model in confinements if model != "dac"),
+        )
+
+    def _buffered(self, plan: BootPlan) -> frozenset[Path]:
+        """Test disks in files whose filesystem refuses O_DIRECT, as tmpfs did before Linux 6.6."""
+        files = [disk.path for disk in plan.disks if disk.path and disk.spec.backend is DiskBackend.FILE]
+        found = [path for path in files if not self.host.takes_direct_io(path)]
+        for path in found:
+            _log.warning("%s: no direct I/O on this filesystem, the host's page cache stands in between", path)
+        return frozenset(found)
+
+    @contextmanager
+    def _start(self, plan: BootPlan, xml: str) -> Iterator[Started]:
         console = Console(plan.scratch / "console.log")
         capture: Capture | None = None
         try:
@@ -132,7 +157,8 @@ class LibvirtHypervisor:
     @contextmanager
     def _connect(self, plan: BootPlan, started: Started, keys: BootKeys) -> Iterator[Session]:
         try:
-            session = Session(started.port, keys, timeout_s=_CONNECT_TIMEOUT_S)
+            connected = self.host.dial(started.port, timeout_s=_CONNECT_TIMEOUT_S)
+            session = Session.with_guest(connected, keys, timeout_s=_CONNECT_TIMEOUT_S)
         except SshError as error:
             if started.console.has_crashed or started.console.is_over:
                 raise as_boot_error(ended(plan.name, started.console, "connecting")) from error
@@ -170,14 +196,6 @@ def as_boot_error(error: KernelError | GuestLostError) -> KabError:
     return error
 
 
-def find_emulator() -> Path:
-    """QEMU for x86-64. Raises HostError when it is not installed."""
-    found = shutil.which(EMULATOR.name)
-    if found is None:
-        raise process.missing_tool(EMULATOR.name)
-    return Path(found)
-
-
 def _write_initramfs(plan: BootPlan, keys: BootKeys) -> Path:
     path = plan.scratch / "initramfs"
     try:
@@ -192,20 +210,12 @@ def _write_initramfs(plan: BootPlan, keys: BootKeys) -> Path:
     return path
 
 
-def _buffered(plan: BootPlan) -> frozenset[Path]:
-    """Test disks in files whose filesystem refuses O_DIRECT, as tmpfs did before Linux 6.6."""
-    found = set()
-    for disk in plan.disks:
-        if disk.path is None or disk.spec.backend is not DiskBackend.FILE:
-            continue
-        try:
-            os.close(os.open(disk.path, os.O_RDONLY | os.O_DIRECT))
-        except OSError as error:
-            if error.errno != errno.EINVAL:
-                raise HostError(f"cannot open the test disk {disk.path}: {error}") from error
-            _log.warning("%s: no direct I/O on this filesystem, the host's page cache stands in between", disk.path)
-            found.add(disk.path)
-    return frozenset(found)
+def _label(user: str, usual: str | None) -> str:
+    """A DAC label: our user, so that QEMU may have what is ours, in the daemon's group, which may have what is its."""
+    if usual is None:
+        return ""
+    group = usual.partition(":")[2]
+    return f"{user}:{group}" if group else user
 
 
 def _ssh_port(domain: Any) -> int:

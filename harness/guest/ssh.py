@@ -1,4 +1,4 @@
-"""One SSH connection to a guest: pinned host key, commands with timeout, output as it comes."""
+"""One SSH connection: to a guest with a pinned host key; commands with timeout, output as it comes."""
 
 import logging
 import selectors
@@ -43,7 +43,8 @@ class CommandTimeoutError(Exception):
 
 
 @contextmanager
-def _ssh_errors() -> Iterator[None]:
+def ssh_errors() -> Iterator[None]:
+    """Turn what a connection raises into SshError."""
     try:
         yield
     except (paramiko.SSHException, EOFError, OSError) as error:
@@ -53,36 +54,39 @@ def _ssh_errors() -> Iterator[None]:
 class Session:
     """An authenticated connection that runs one command after the other."""
 
-    def __init__(self, port: int, keys: BootKeys, *, timeout_s: float) -> None:
-        """Connect to the guest whose sshd is behind `port` of this host.
+    def __init__(self, transport: paramiko.Transport) -> None:
+        """Owns `transport`."""
+        self._transport = transport
+        self._transport.set_keepalive(_KEEPALIVE_S)
+
+    @classmethod
+    def with_guest(cls, connected: socket.socket | paramiko.Channel, keys: BootKeys, *, timeout_s: float) -> Self:
+        """Log in to the guest whose sshd is at the other end of `connected`, which then belongs to the session.
 
         Raises SshError when it does not answer, HostError when something with another host key does.
         """
-        with _ssh_errors():
-            connected = socket.create_connection(("127.0.0.1", port), timeout=timeout_s)
-            connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            with _ssh_errors():
-                self._transport = self._negotiate(connected, timeout_s)
+            with ssh_errors():
+                transport = cls._negotiate(connected, timeout_s)
         except BaseException:
             connected.close()
             raise
         try:
-            if self._transport.get_remote_server_key() != keys.host:
+            if transport.get_remote_server_key() != keys.host:
                 raise HostError(
-                    f"127.0.0.1:{port} shows a host key that is not the guest's",
-                    remedy="Something else answers on the guest's port; nothing was sent to it.",
+                    "what answers on the guest's forwarded port shows a host key that is not the guest's",
+                    remedy="Something else answers there; nothing was sent to it.",
                 )
-            with _ssh_errors():
-                self._transport.auth_timeout = timeout_s
-                self._transport.auth_publickey(USER, keys.user)
+            with ssh_errors():
+                transport.auth_timeout = timeout_s
+                transport.auth_publickey(USER, keys.user)
         except BaseException:
-            self._transport.close()
+            transport.close()
             raise
-        self._transport.set_keepalive(_KEEPALIVE_S)
+        return cls(transport)
 
     @staticmethod
-    def _negotiate(connected: socket.socket, timeout_s: float) -> paramiko.Transport:
+    def _negotiate(connected: socket.socket | paramiko.Channel, timeout_s: float) -> paramiko.Transport:
         transport = paramiko.Transport(connected)
         transport.set_log_channel(_CHANNEL_LOG)
         transport.banner_timeout = timeout_s
@@ -116,7 +120,7 @@ class Session:
         started = time.monotonic()
         channel = self._open(timeout_s)
         try:
-            with _ssh_errors():
+            with ssh_errors():
                 running = _Running(channel, stdin or b"", output)
                 running.begin(command, started + timeout_s)
                 running.follow(started + timeout_s, look)
@@ -135,10 +139,10 @@ class Session:
 
     def interact(self, stdin: IO[str], stdout: IO[str]) -> int:
         """Join the user's terminal to a shell; returns its status, -1 when it was cut. Raises SshError."""
-        with _ssh_errors():
+        with ssh_errors():
             channel = self._transport.open_session(timeout=_SHELL_TIMEOUT_S)
         try:
-            with _ssh_errors():
+            with ssh_errors():
                 return terminal.interact(channel, stdin, stdout)
         finally:
             channel.close()
@@ -146,7 +150,7 @@ class Session:
     def _open(self, timeout_s: float) -> paramiko.Channel:
         started = time.monotonic()
         try:
-            with _ssh_errors():
+            with ssh_errors():
                 return self._transport.open_session(timeout=timeout_s)
         except SshError as error:
             if self.is_active and time.monotonic() - started >= timeout_s:

@@ -1,6 +1,5 @@
 """What a host is and how busy it is, stored with each run: the reader of a report must know what was measured on."""
 
-import os
 import re
 from pathlib import Path
 
@@ -14,7 +13,7 @@ def fingerprint(root: Path = Path("/")) -> dict[str, str]:
     cpu = root / "sys/devices/system/cpu"
     facts = {
         "cpu": _match(r"^model name\s*:\s*(.+)$", cpuinfo),
-        "cpus": str(os.cpu_count() or ""),
+        "cpus": str(len(re.findall(r"^processor\s*:", cpuinfo, re.MULTILINE)) or ""),
         "microcode": _match(r"^microcode\s*:\s*(\S+)", cpuinfo),
         "virtual": "yes" if re.search(r"^flags\s*:.*\bhypervisor\b", cpuinfo, re.MULTILINE) else "no",
         "memory": f"{int(meminfo) // 1024} MiB" if meminfo else "",

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -79,6 +79,8 @@ class Bench:
     # Name -> a folder that goes away with its context, or with this process.
     scratch: Callable[[str], AbstractContextManager[Path]]
     progress: Progress
+    # What the host of the guests is, for people.
+    host: Mapping[str, str] = field(default_factory=dict)
 
     def boot_plan(
         self, kernel: Kernel, guest: GuestSpec, disks: Sequence[AttachedDisk], wanted: Sequence[str], scratch: Path

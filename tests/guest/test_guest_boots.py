@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -164,9 +165,10 @@ def test_another_host_key_is_refused(hypervisor: LibvirtHypervisor, plan: BootPl
     keys = BootKeys.generate()
     with hypervisor.start(plan, keys) as started:
         assert started.console.wait(lambda: started.console.says("KAB-READY"), plan.boot_timeout_s)
+        dial = partial(hypervisor.host.dial, started.port, timeout_s=30)
         with pytest.raises(HostError, match="host key"):
-            Session(started.port, BootKeys.generate(), timeout_s=30)
-        with Session(started.port, keys, timeout_s=30) as session:
+            Session.with_guest(dial(), BootKeys.generate(), timeout_s=30)
+        with Session.with_guest(dial(), keys, timeout_s=30) as session:
             assert session.is_active
 
 

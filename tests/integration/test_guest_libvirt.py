@@ -5,16 +5,18 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import libvirt
 import pytest
+from daemons import no_system_daemon, system_daemon
 
-from harness.errors import HostError
-from harness.guest.connection import Connection, libvirt_errors
-from harness.guest.domain import DomainParts, domain_xml
-from harness.guest.hypervisor import LibvirtHypervisor, find_emulator
+from harness.errors import ConfigError, HostError
+from harness.guest.connection import Connection
+from harness.guest.domain import domain_xml
+from harness.guest.hypervisor import LibvirtHypervisor
 from harness.guest.keys import BootKeys
 from harness.host.leases import Lease
 from harness.host.paths import Paths
@@ -64,10 +66,11 @@ def running(name: str) -> list[int]:
     return found
 
 
-def start_paused(connection: Connection, plan: BootPlan) -> None:
+def start_paused(connection: Connection, lease: Lease, plan: BootPlan) -> None:
     """Every device is made by QEMU, and the XML passes libvirt's schema."""
     # Without a kernel: QEMU would look into it.
-    document = domain_xml(plan, DomainParts(initramfs=plan.scratch / "initramfs", emulator=find_emulator()))
+    parts = LibvirtHypervisor(connection, lease=lease)._parts(plan, plan.scratch / "initramfs")
+    document = domain_xml(plan, parts)
     document = "\n".join(
         line for line in document.splitlines() if not line.strip().startswith(("<kernel", "<initrd", "<cmdline"))
     )
@@ -97,7 +100,7 @@ def test_every_kind_of_disk(paths: Paths, lease: Lease, plan: BootPlan, tmp_path
             assert all(export.poll() is None for export in exports)
             time.sleep(0.02)
         with Connection("embed", paths=paths, lease=lease) as connection:
-            start_paused(connection, replace(plan, disks=tuple(disks)))
+            start_paused(connection, lease, replace(plan, disks=tuple(disks)))
     finally:
         for export in exports:
             export.kill()
@@ -170,42 +173,32 @@ def test_an_ordinary_user() -> None:
         shutil.rmtree(home)
 
 
-@pytest.mark.skipif(shutil.which("libvirtd") is None, reason="needs libvirt's daemon")
-@pytest.mark.skipif(Path("/run/libvirt/libvirt-sock").exists(), reason="a daemon of somebody else is running")
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can start the system's daemon")
-def test_system_daemon(paths: Paths, lease: Lease, plan: BootPlan) -> None:
-    """A daemon of our own, on its own socket; its QEMU runs as another user, who must reach the files."""
-    runtime = Path(f"/tmp/kab-is-{os.getpid()}")
-    runtime.mkdir()
-    runtime.chmod(0o755)
-    (runtime / "libvirtd.conf").write_text(f'unix_sock_dir = "{runtime}"\n')
-    socket = runtime / "libvirt-sock"
-    argv = ["libvirtd", "--config", runtime / "libvirtd.conf", "--pid-file", runtime / "pid"]
-    uri = f"qemu+unix:///system?socket={socket}"
+@pytest.fixture
+def runtime() -> Iterator[Path]:
+    """A folder with a name short enough for sockets."""
+    folder = Path(f"/tmp/kab-is-{os.getpid()}")
+    folder.mkdir(mode=0o755)
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.mark.skipif(bool(no_system_daemon), reason=no_system_daemon)
+def test_system_daemon(paths: Paths, lease: Lease, plan: BootPlan, runtime: Path) -> None:
+    """A daemon of our own, on its own socket; its QEMU runs as this user, and may have what this user may have."""
+    plan.scratch.chmod(0o700)
     with (
-        (runtime / "log").open("wb") as log,
-        # It writes QEMU's log for the daemon.
-        subprocess.Popen(["virtlogd"], stderr=log, stdout=log) as logger,
-        subprocess.Popen(argv, stderr=log, stdout=log) as daemon,
+        system_daemon(runtime) as socket,
+        Connection(f"qemu+unix:///system?socket={socket}", paths=paths, lease=lease) as connection,
     ):
-        try:
-            deadline = time.monotonic() + 20
-            while not socket.exists():
-                assert daemon.poll() is None, (runtime / "log").read_text()
-                assert time.monotonic() < deadline
-                time.sleep(0.05)
-            reachable = replace(plan, root_image=shutil.copy(plan.root_image, runtime / "root"), scratch=runtime)
-            with Connection(uri, paths=paths, lease=lease) as connection:
-                assert not connection.is_embedded
-                start_paused(connection, reachable)
-                with pytest.raises(HostError) as caught, libvirt_errors("start a guest"):
-                    start_paused(connection, plan)
-                assert "libvirt-qemu" in caught.value.remedy
-        finally:
-            for process in (daemon, logger):
-                process.terminate()
-                process.wait(timeout=20)
-            shutil.rmtree(runtime)
+        assert not connection.is_embedded
+        assert "dac" in connection.confinements
+        before = plan.root_image.stat()
+        start_paused(connection, lease, plan)
+        after = plan.root_image.stat()
+        assert (after.st_uid, after.st_gid, after.st_mode) == (before.st_uid, before.st_gid, before.st_mode)
+        hidden = DiskSpec(bus=DiskBus.NVME, backend=DiskBackend.BLOCK, size_bytes=0, device="/dev/sdz")
+        with pytest.raises(ConfigError, match="hides /dev/sdz"):
+            connection.host.disks(destroy_data="").check(hidden)
     assert running(plan.name) == []
 
 

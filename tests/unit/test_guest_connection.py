@@ -1,4 +1,4 @@
-"""Connection URIs, and errors in kab's words."""
+"""The embedded driver's root, and what emulation is sound."""
 
 import os
 import sys
@@ -6,37 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import ConfigError, HostError
+from harness.errors import HostError
 from harness.guest.accelerator import emulation_is_sound, require_sound_emulation
-from harness.guest.connection import EMBEDDED, _make_root, _private_folder, check_uri
+from harness.guest.connection import _make_root, _private_folder
 from harness.host.paths import Paths
 
 pytestmark = pytest.mark.unit
-
-
-@pytest.mark.parametrize("uri", ["", "embed", "qemu:///embed"])
-def test_embedded(uri: str) -> None:
-    assert check_uri(uri) == EMBEDDED
-
-
-@pytest.mark.parametrize("uri", ["qemu:///session", "qemu:///system", "qemu+unix:///system?socket=/run/x"])
-def test_daemons(uri: str) -> None:
-    assert check_uri(uri) == uri
-
-
-@pytest.mark.parametrize(
-    ("uri", "said"),
-    [
-        ("qemu+ssh://root@lab7/system", "ssh lab7 kab"),
-        ("xen:///system", "QEMU only"),
-        ("qemu:///sistem", "qemu:///session"),
-        ("session", "QEMU only"),
-    ],
-)
-def test_what_cannot_be_used_is_said(uri: str, said: str) -> None:
-    with pytest.raises(ConfigError) as caught:
-        check_uri(uri)
-    assert said in str(caught.value)
 
 
 def test_root_is_private_and_short_enough_for_sockets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -133,3 +133,12 @@ def test_malformed_pci_addresses(address: str) -> None:
 def test_a_disk_without_a_path_is_refused() -> None:
     with pytest.raises(ConfigError, match="kab-test has nothing behind it"):
         domain_xml(replace(PLAN, disks=(disk(DiskBus.NVME, DiskBackend.NBD),)), PARTS)
+
+
+def test_who_runs_qemu_under_a_daemon() -> None:
+    document = ET.fromstring(domain_xml(PLAN, replace(PARTS, user="+1000:+64055", unconfined=("apparmor",))))
+    dac, apparmor = document.findall("seclabel")
+    assert dac.attrib == {"type": "static", "model": "dac", "relabel": "no"}
+    assert dac.findtext("label") == "+1000:+64055"
+    assert apparmor.attrib == {"type": "none", "model": "apparmor"}
+    assert ET.fromstring(domain_xml(PLAN, PARTS)).findall("seclabel") == []

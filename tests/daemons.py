@@ -1,0 +1,134 @@
+"""Daemons of our own for tests, started by hand, with sockets, ports and keys of their own."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
+
+no_system_daemon = (
+    "needs libvirt's daemon"
+    if shutil.which("libvirtd") is None
+    else "a daemon of somebody else is running"
+    if Path("/run/libvirt/libvirt-sock").exists()
+    else "only root can start the system's daemon"
+    if os.geteuid() != 0
+    else ""
+)
+no_ssh_server = "" if SSHD else "needs sshd (openssh-server)"
+
+# What nc -U does: libvirt asks for it on hosts whose daemon has a socket of its own.
+_NETCAT = """#!{python}
+import os, socket, sys, threading
+connected = socket.socket(socket.AF_UNIX)
+connected.connect(sys.argv[-1])
+def send():
+    while data := os.read(0, 65536):
+        connected.sendall(data)
+    connected.shutdown(socket.SHUT_WR)
+threading.Thread(target=send, daemon=True).start()
+while data := connected.recv(65536):
+    os.write(1, data)
+"""
+
+
+@contextmanager
+def _running(argv: Sequence[str | Path], log: Path, ready: Callable[[], bool]) -> Iterator[None]:
+    with log.open("wb") as stream, subprocess.Popen(argv, stdout=stream, stderr=stream) as daemon:
+        try:
+            deadline = time.monotonic() + 20
+            while not ready():
+                assert daemon.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, log.read_text()
+                time.sleep(0.05)
+            yield
+        finally:
+            daemon.terminate()
+            try:
+                daemon.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                raise
+
+
+@contextmanager
+def system_daemon(folder: Path) -> Iterator[Path]:
+    """libvirt's system daemon; yields its socket, open to everybody."""
+    (folder / "libvirtd.conf").write_text(f'unix_sock_dir = "{folder}"\nauth_unix_rw = "none"\n')
+    connection = folder / "libvirt-sock"
+    # It writes QEMU's log for the daemon, and does not end while that is there.
+    logger = ["virtlogd", "--pid-file", folder / "logger.pid"]
+    daemon = ["libvirtd", "--config", folder / "libvirtd.conf", "--pid-file", folder / "pid"]
+    with (
+        _running(logger, folder / "virtlogd.log", (folder / "logger.pid").exists),
+        _running(daemon, folder / "libvirtd.log", connection.exists),
+    ):
+        yield connection
+
+
+@dataclass(frozen=True)
+class SshServer:
+    """An sshd on this host that stands for another one."""
+
+    folder: Path
+    port: int
+
+    @property
+    def base(self) -> Path:
+        """What kab keeps there."""
+        return self.folder / "cache/kab/remote"
+
+    def uri(self, driver: str, **parameters: str | Path) -> str:
+        words = {
+            "keyfile": self.folder / "user_key",
+            "known_hosts": self.folder / "known_hosts",
+            "command": self.folder / "ssh",
+            "netcat": self.folder / "nc",
+            **parameters,
+        }
+        return f"qemu+ssh://127.0.0.1:{self.port}/{driver}?" + "&".join(f"{key}={word}" for key, word in words.items())
+
+
+@contextmanager
+def ssh_server(folder: Path) -> Iterator[SshServer]:
+    """An sshd on a port of the loopback, with keys of its own, which lets this user in."""
+    assert SSHD is not None
+    for name in ("host_key", "user_key"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    (folder / "sshd_config").write_text(
+        f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host_key\nPidFile none\nUsePAM no\nStrictModes no\n"
+        f"AuthorizedKeysFile {folder}/user_key.pub\nPasswordAuthentication no\nPermitRootLogin prohibit-password\n"
+        f"Subsystem sftp internal-sftp\nSetEnv XDG_CACHE_HOME={folder}/cache\n"
+    )
+    key = " ".join((folder / "host_key.pub").read_text().split()[:2])
+    (folder / "known_hosts").write_text(f"[127.0.0.1]:{port} {key}\n")
+    # libvirt has no parameter for this one.
+    _script(folder / "ssh", f'#!/bin/sh\nexec ssh -F none -o UserKnownHostsFile={folder}/known_hosts "$@"\n')
+    _script(folder / "nc", _NETCAT.format(python=sys.executable))
+    if os.geteuid() == 0:
+        # sshd's own, which its package's service makes.
+        Path("/run/sshd").mkdir(exist_ok=True)
+    with _running([SSHD, "-D", "-e", "-f", folder / "sshd_config"], folder / "sshd.log", lambda: _answers(port)):
+        yield SshServer(folder=folder, port=port)
+
+
+def _script(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
+
+
+def _answers(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except ConnectionRefusedError:
+        return False
+    return True
