@@ -158,6 +158,14 @@ def nbdkits(path: Path) -> list[int]:
     return [int(word) for word in found.stdout.split()]
 
 
+def command_name(pid: int) -> str:
+    """Name of a process, "" when it has gone meanwhile."""
+    try:
+        return Path(f"/proc/{pid}/comm").read_text().strip()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""
+
+
 def test_disks_with_latency(host: RemoteHost, tmp_path: Path) -> None:
     disks = host.disks(destroy_data="")
     spec = DiskSpec(size_bytes=16 * MIB, latency_s=0.002)
@@ -170,9 +178,9 @@ def test_disks_with_latency(host: RemoteHost, tmp_path: Path) -> None:
     path = attached.__enter__().path
     assert path is not None
     for pid in nbdkits(path):
-        if Path(f"/proc/{pid}/comm").read_text().strip() == "nbdkit":
+        if command_name(pid) == "nbdkit":
             os.kill(pid, signal.SIGKILL)
-    eventually(lambda: not any(Path(f"/proc/{pid}/comm").read_text() == "nbdkit\n" for pid in nbdkits(path)))
+    eventually(lambda: not any(command_name(pid) == "nbdkit" for pid in nbdkits(path)))
     with pytest.raises(GuestLostError, match="ended early"):
         attached.__exit__(None, None, None)
 
