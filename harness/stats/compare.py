@@ -46,12 +46,29 @@ def verdict_for(metric: Metric, low: float, high: float, margin: float) -> Verdi
     return Verdict.INCONCLUSIVE
 
 
-def compare(metric: Metric, pairs: Sequence[BlockPair], *, error: float, margin: float, max_blocks: int) -> Comparison:
+def same_level(error: float) -> float:
+    """Two-sided error of the interval that shows equivalence at `error`: twice that.
+
+    A ratio outside the margin lies beyond one of its ends only, so only one end of the interval can be wrong (two
+    one-sided tests: Schuirmann, J. Pharmacokin. Biopharm. 15, 1987).
+    """
+    return 2 * error
+
+
+def compare(
+    metric: Metric,
+    pairs: Sequence[BlockPair],
+    *,
+    error: float,
+    margin: float,
+    max_blocks: int,
+    same_error: float | None = None,
+) -> Comparison:
     """Compare one metric over complete blocks.
 
     ``error`` bounds the probability that the verdict is ever wrong, looked at after each of at most ``max_blocks``
-    blocks: faster or slower while the ratio is 1 or on the other side, same while the ratio is outside
-    ``[1 / (1 + margin), 1 + margin]``.
+    blocks: faster or slower while the ratio is 1 or on the other side, same (at ``same_error`` where given) while the
+    ratio is outside ``[1 / (1 + margin), 1 + margin]``. The interval and its error are those that gave the verdict.
     """
     ordered = sorted(pairs, key=lambda pair: pair.block)
     baseline, candidate, floor = log_values(metric, ordered)
@@ -66,6 +83,11 @@ def compare(metric: Metric, pairs: Sequence[BlockPair], *, error: float, margin:
         estimate = Estimate.of(baseline, candidate)
         width = estimate.half_width(error, max_blocks)
         verdict = verdict_for(metric, estimate.mean - width, estimate.mean + width, margin)
+        if verdict is Verdict.INCONCLUSIVE:
+            level = same_level(error if same_error is None else same_error)
+            narrower = estimate.half_width(level, max_blocks)
+            if verdict_for(metric, estimate.mean - narrower, estimate.mean + narrower, margin) is Verdict.SAME:
+                verdict, width, error = Verdict.SAME, narrower, level
         low, high = math.exp(estimate.mean - width), math.exp(estimate.mean + width)
         ratio = min(max(math.exp(location(differences)), low), high)
     return Comparison(

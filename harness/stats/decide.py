@@ -1,5 +1,6 @@
 """From all trials of a run to its decision: which metric decides, what it says, and whether to go on."""
 
+import math
 from collections.abc import Mapping, Sequence
 
 from harness.errors import ConfigError
@@ -8,7 +9,7 @@ from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
 from harness.stats.blocks import BlockPair, complete_blocks, metrics_of, pairs_of
-from harness.stats.compare import compare, log_values, verdict_for
+from harness.stats.compare import compare, log_values, same_level, verdict_for
 from harness.stats.faults import Fault, faulty_arms, healthy_arms, must_stop
 from harness.stats.sequential import Estimate, first_look
 
@@ -37,6 +38,8 @@ def decide(
     present = metrics_of(trials)
     deciding = tuple(name for name in candidates if name in present)
     share = experiment.error / max(len(candidates), 1)
+    # A wrong "same" can only come from the metrics that it takes one of.
+    speeds = _vouching(candidates, metrics)
     pairs = {name: pairs_of(trials, name) for name in (*deciding, *present) if name in metrics}
     comparisons = {
         name: compare(
@@ -45,6 +48,7 @@ def decide(
             error=share if name in deciding else experiment.error,
             margin=experiment.margin,
             max_blocks=experiment.max_boots // 2,
+            same_error=experiment.error / len(speeds) if name in speeds else None,
         )
         for name in metrics
         if name in pairs
@@ -66,6 +70,14 @@ def _candidates(experiment: Experiment, metrics: Mapping[str, Metric]) -> tuple[
     if experiment.metric not in metrics:
         raise ConfigError(f"unknown metric {experiment.metric!r}", remedy=f"Known metrics: {', '.join(metrics)}.")
     return (experiment.metric,)
+
+
+def _vouching(names: Sequence[str], metrics: Mapping[str, Metric]) -> tuple[str, ...]:
+    """Metrics of which `same` needs one: the speeds, where there are any.
+
+    A witness shows that the mechanism is the same, not that the speed is, and somebody's release goes out on it.
+    """
+    return tuple(name for name in names if not metrics[name].witness) or tuple(names)
 
 
 def _fault_reason(faulty: Mapping[Arm, Fault], healthy: frozenset[Arm]) -> str:
@@ -112,10 +124,7 @@ class _State:
         self.deciding = deciding
         self.complete = complete
         self.metrics = metrics
-        # A witness shows that the mechanism is the same, not that the speed is: where a speed may decide, `same` needs
-        # one, for somebody's release goes out on it.
-        speeds = tuple(name for name in deciding if not metrics[name].witness)
-        self.vouching = speeds or deciding
+        self.vouching = _vouching(deciding, metrics)
         # Metrics that may decide, where there is enough to choose by.
         self.estimates = {
             name: Estimate.of(*log_values(metrics[name], pairs[name])[:2])
@@ -236,10 +245,14 @@ class _State:
         n, cap = estimate.blocks, self.experiment.max_boots // 2
         # A weak mean is taken for noise, which more blocks will average out.
         mean = estimate.mean if self._p_value(name) < _LEANING else 0.0
-        error = self.comparisons[name].error
+        error = self.experiment.error / max(self.candidates, 1)
+        same = same_level(self.experiment.error / len(self.vouching)) if name in self.vouching else 0.0
         for blocks in range(max(n + 1, first_look(error)), cap):
-            width = estimate.after(blocks).half_width(error, cap)
+            later = estimate.after(blocks)
+            width = later.half_width(error, cap)
             verdict = verdict_for(self.metrics[name], mean - width, mean + width, self.experiment.margin)
-            if verdict is not Verdict.INCONCLUSIVE and (verdict is not Verdict.SAME or name in self.vouching):
+            if verdict in {Verdict.FASTER, Verdict.SLOWER}:
+                return blocks - n
+            if same and abs(mean) + later.half_width(same, cap) <= math.log1p(self.experiment.margin):
                 return blocks - n
         return max(cap - n, 1)
