@@ -26,7 +26,7 @@ from harness.model.verdict import Verdict
 from harness.model.workload import Direction, Metric
 from harness.plan import block_order
 from harness.stats.blocks import BlockPair
-from harness.stats.compare import compare
+from harness.stats.compare import compare, same_level
 from harness.stats.sequential import _CAPS, _ERRORS, MIN_BLOCKS, RESOLUTION, first_look, nominal_level
 
 METRIC = Metric(name="simulated", unit="", direction=Direction.HIGHER, title="simulated")
@@ -116,12 +116,18 @@ def sequential(baseline: Floats, candidate: Floats, error: float, margin: float)
     blocks = baseline.shape[1]
     freedom_paired = np.maximum(np.arange(blocks), 1)
     mean, paired, welch, freedom = estimates(baseline, candidate)
-    tail = nominal_level(error, blocks) / 2
-    width = np.minimum(-special.stdtrit(freedom_paired, tail) * paired, -special.stdtrit(freedom, tail) * welch)
-    width[:, : first_look(error) - 1] = math.inf
-    low, high, limit = mean - width, mean + width, math.log1p(margin)
-    code = np.where(low > 0, FASTER, np.where(high < 0, SLOWER, INCONCLUSIVE))
-    code = np.where((low >= -limit) & (high <= limit), SAME, code)
+
+    def width(level: float) -> Floats:
+        tail = nominal_level(level, blocks) / 2
+        found = np.minimum(-special.stdtrit(freedom_paired, tail) * paired, -special.stdtrit(freedom, tail) * welch)
+        found[:, : first_look(error) - 1] = math.inf
+        return np.asarray(found)
+
+    moved, same, limit = width(error), width(same_level(error)), math.log1p(margin)
+    code = np.where(mean - moved > 0, FASTER, np.where(mean + moved < 0, SLOWER, INCONCLUSIVE))
+    # A difference that is sure and inside the margin is same; one that is sure and not inside it is never same.
+    code = np.where((np.abs(mean) + moved <= limit), SAME, code)
+    code = np.where((code == INCONCLUSIVE) & (np.abs(mean) + same <= limit), SAME, code)
     decided = code != INCONCLUSIVE
     at = np.where(decided.any(axis=1), decided.argmax(axis=1), blocks - 1)
     return code[np.arange(len(code)), at], at + 1
@@ -153,7 +159,7 @@ def wald_blocks(effect: float, sigma: float, error: float, margin: float) -> flo
 
 
 def is_wrong(codes: Codes, effect: float, margin: float) -> NDArray[np.bool_]:
-    same = abs(effect) > math.log1p(margin) + 1e-9
+    same = abs(effect) >= math.log1p(margin) - 1e-9
     wrong: NDArray[np.bool_] = (
         (codes == FASTER) & (effect <= 0) | (codes == SLOWER) & (effect >= 0) | (codes == SAME) & same
     )
