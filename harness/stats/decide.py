@@ -17,6 +17,8 @@ AUTO = "auto"
 # A p value of one metric that keeps another one from closing the run with "same".
 _LEANING = 0.05
 _CHOOSE_FROM_BLOCKS = 2
+# Margins within which every speed must be known to lie where a witness says "same".
+_COARSE_MARGINS = 3
 
 
 def decide(
@@ -73,9 +75,10 @@ def _candidates(experiment: Experiment, metrics: Mapping[str, Metric]) -> tuple[
 
 
 def _vouching(names: Sequence[str], metrics: Mapping[str, Metric]) -> tuple[str, ...]:
-    """Metrics of which `same` needs one: the speeds, where there are any.
+    """Metrics that `same` is about: the speeds, where there are any.
 
-    A witness shows that the mechanism is the same, not that the speed is, and somebody's release goes out on it.
+    A witness shows that the mechanism is the same, not that the speed is, and somebody's release goes out on it. So
+    either a speed agrees within the margin, or a witness does and no speed can be off by more than a few margins.
     """
     return tuple(name for name in names if not metrics[name].witness) or tuple(names)
 
@@ -147,6 +150,8 @@ class _State:
         equal = [name for name in self.deciding if self._verdict(name) is Verdict.SAME]
         leaning = [name for name in self.deciding if name not in equal and self._p_value(name) < _LEANING]
         vouching = [name for name in equal if name in self.vouching]
+        if not vouching and equal and all(self._reach(name) <= self._coarse for name in self.vouching):
+            vouching = equal
         if vouching and not leaning and not wrong:
             leader = min(vouching, key=lambda name: self.estimates[name].paired_error)
             return self.decision(Verdict.SAME, leader, self._same_reason(leader, equal), final=True)
@@ -179,6 +184,19 @@ class _State:
 
     def _p_value(self, name: str) -> float:
         return self.estimates[name].p_value() if name in self.estimates else 1.0
+
+    @property
+    def _coarse(self) -> float:
+        """How far, as a log ratio, each speed may reach where a witness says `same`."""
+        return math.log1p(_COARSE_MARGINS * self.experiment.margin)
+
+    def _reach(self, name: str, blocks: int | None = None) -> float:
+        """Largest log ratio that a speed is not known to be below, now or after so many blocks."""
+        if name not in self.estimates:
+            return math.inf
+        estimate = self.estimates[name] if blocks is None else self.estimates[name].after(blocks)
+        level = same_level(self.experiment.error / len(self.vouching))
+        return abs(estimate.mean) + estimate.half_width(level, self.experiment.max_boots // 2)
 
     def _verdict(self, name: str) -> Verdict:
         return self.comparisons[name].verdict
@@ -213,6 +231,9 @@ class _State:
         silent = [other for other in self.deciding if other not in equal]
         if silent:
             reason += f"; the verdict rests on {' and '.join(equal)}: {', '.join(silent)} cannot confirm it"
+        if name not in self.vouching:
+            reach = max(math.expm1(self._reach(speed)) for speed in self.vouching)
+            reason += f", but cannot differ by more than {_percent(round(reach, 3))}"
         return reason
 
     def _cap_reason(self, equal: Sequence[str]) -> str:
@@ -246,13 +267,13 @@ class _State:
         # A weak mean is taken for noise, which more blocks will average out.
         mean = estimate.mean if self._p_value(name) < _LEANING else 0.0
         error = self.experiment.error / max(self.candidates, 1)
-        same = same_level(self.experiment.error / len(self.vouching)) if name in self.vouching else 0.0
+        held = any(self._verdict(other) is Verdict.SAME for other in self.estimates)
+        limit = self._coarse if held else math.log1p(self.experiment.margin)
         for blocks in range(max(n + 1, first_look(error)), cap):
-            later = estimate.after(blocks)
-            width = later.half_width(error, cap)
+            width = estimate.after(blocks).half_width(error, cap)
             verdict = verdict_for(self.metrics[name], mean - width, mean + width, self.experiment.margin)
             if verdict in {Verdict.FASTER, Verdict.SLOWER}:
                 return blocks - n
-            if same and abs(mean) + later.half_width(same, cap) <= math.log1p(self.experiment.margin):
+            if name in self.vouching and self._reach(name, blocks) <= limit:
                 return blocks - n
         return max(cap - n, 1)

@@ -127,6 +127,15 @@ def test_a_witness_alone_does_not_make_kernels_the_same() -> None:
     assert (late.final, late.verdict) == (True, Verdict.INCONCLUSIVE)
     assert late.metric in {"write_iops", "clat_p99"}
     assert "would have been met; queue_depth agrees" in late.reason
+    # With the speeds known to lie within three margins, a witness may say it; how far they may be off is said too.
+    quieter = {**noisy, "write_iops": (300.0, 300.0, 0.03), "clat_p99": (9e3, 9e3, 0.04)}
+    found = next(
+        decision
+        for decision in (decide(AUTO, METRICS, trials_of(blocks, quieter, seed=3)) for blocks in range(4, 21))
+        if decision.final
+    )
+    assert (found.verdict, found.metric) == (Verdict.SAME, "queue_depth")
+    assert "write_iops, clat_p99 cannot confirm it, but cannot differ by more than 1" in found.reason
     # Named by the user, a witness may decide: then that is the question.
     named = replace(AUTO, metric="queue_depth")
     assert decide(named, METRICS, trials_of(8, noisy)).verdict is Verdict.SAME
