@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
+from harness.model.bisection import BisectionOutcome, BisectionPlan, Mark, Part, SearchView
 from harness.model.experiment import TrialSpec
 from harness.model.guest import AttachedDisk, BootPlan, CommandResult, DiskSpec
 from harness.model.kernel import Kernel
@@ -107,6 +108,34 @@ class Store(Protocol):
         """One artifact of a trial. Raises ConfigError when there is none."""
 
 
+class Bisections(Protocol):
+    """Keeps what a search over a ladder needs besides its run and trials. Each call is one durable transaction."""
+
+    def create(self, run: Run, plan: BisectionPlan) -> None:
+        """Store a new open run together with its plan."""
+
+    def plan(self, run_id: str) -> BisectionPlan | None:
+        """The plan of a run, None when it is no bisection."""
+
+    def add_mark(self, run_id: str, mark: Mark) -> None:
+        """Take a rung out, or put it back."""
+
+    def marks(self, run_id: str) -> tuple[Mark, ...]:
+        """All marks, in the order they were made."""
+
+    def add_part(self, run_id: str, part: Part) -> None:
+        """Note an A/B run that is going to be made."""
+
+    def parts(self, run_id: str) -> tuple[Part, ...]:
+        """All parts, in the order they were noted."""
+
+    def finish(self, run_id: str, outcome: BisectionOutcome) -> None:
+        """Store the outcome and close the run."""
+
+    def outcome(self, run_id: str) -> BisectionOutcome | None:
+        """What the search came to, None while it is open."""
+
+
 class Progress(Protocol):
     """Told what happens while it happens; shows it, or writes it as JSON lines, or nothing."""
 
@@ -127,3 +156,6 @@ class Progress(Protocol):
 
     def decided(self, decision: Decision) -> None:
         """What is known after a block; final or not."""
+
+    def searched(self, view: SearchView) -> None:
+        """Where a search over a ladder stands, before each of its boots and at its end."""

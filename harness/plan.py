@@ -90,6 +90,13 @@ def trial_specs(seed: int, block: int) -> tuple[TrialSpec, TrialSpec]:
     return first, second
 
 
+def search_spec(seed: int, rung: int, boot: int) -> TrialSpec:
+    """The boot number `boot` of a rung in a search over a ladder: its block is the rung, its attempt the boot."""
+    return TrialSpec(
+        block=rung, order=0, arm=Arm.CANDIDATE, attempt=boot, seed=_drawn(seed, "workload", f"rung {rung}", boot)
+    )
+
+
 def next_trial(
     trials: Sequence[Trial], *, seed: int, max_boots: int, confirm: bool, resumed: int = 0
 ) -> TrialSpec | Stop:

@@ -9,7 +9,7 @@ from harness import __version__
 
 EPILOG = """\b
 Exit status, for every verb, safe under `git bisect run`:
-  0    good: the candidate is not slower
+  0    good: the candidate is not slower; a search reached its answer
   1    bad: the candidate is slower
   125  cannot tell
   128  a bug in kab          129  wrong usage or configuration
@@ -20,12 +20,14 @@ Examples:
   kab doctor
   kab ab debian:6.12 debian:7.2
   kab ab debian:6.1 debian:7.2 --fs btrfs,mount=nodatacow --disk null-blk,latency=2ms
+  kab bisect debian:6.1 debian:7.3
   kab report last --html report.html
 """
 
 # Verb -> module of harness.cli that holds the command of the same name.
 _VERBS = {
     "ab": "ab",
+    "bisect": "bisect",
     "clean": "clean",
     "completion": "completion",
     "doctor": "doctor",
@@ -34,6 +36,7 @@ _VERBS = {
     "report": "report",
     "runs": "report",
     "shell": "shell",
+    "test": "test",
 }
 
 

@@ -16,7 +16,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from harness.cli.strip import coloured, edges_sentence, next_sentence, rung_name
 from harness.interfaces import Progress
+from harness.model.bisection import SearchView
 from harness.model.experiment import Arm, TrialSpec
 from harness.model.guest import MIB
 from harness.model.kernel import Kernel
@@ -85,6 +87,9 @@ class ShownProgress(Progress):
     def decided(self, decision: Decision) -> None:
         pass
 
+    def searched(self, view: SearchView) -> None:
+        pass
+
 
 def headline_value(trial: Trial, metric: str | None) -> str:
     """The trial's per-boot median of the deciding metric, or its outcome where it has none."""
@@ -112,6 +117,8 @@ class LineProgress(ShownProgress):
     out: IO[str]
     metric: str | None = None
     _fetching: str = ""
+    # The search that boots belong to; None inside an A/B run.
+    _search: SearchView | None = None
 
     def download(self, name: str, done_bytes: int, total_bytes: int) -> None:
         if name != self._fetching:
@@ -124,6 +131,7 @@ class LineProgress(ShownProgress):
         self.out.flush()
 
     def run_started(self, run: Run, *, resumed_trials: int) -> None:
+        self._search = None
         self._write(
             "run",
             id=run.id,
@@ -138,10 +146,12 @@ class LineProgress(ShownProgress):
         self.out.flush()
 
     def trial_finished(self, trial: Trial) -> None:
+        where: dict[str, object] = {"block": trial.spec.block, "arm": trial.spec.arm}
+        if self._search is not None:
+            where = {"rung": trial.spec.block, "kernel": rung_name(self._search.plan, trial.spec.block)}
         self._write(
             "trial",
-            block=trial.spec.block,
-            arm=trial.spec.arm,
+            **where,
             outcome=trial.outcome,
             seconds=f"{trial.duration_s:.1f}",
             value=headline_value(trial, self.metric),
@@ -156,6 +166,10 @@ class LineProgress(ShownProgress):
             ratio=ratio_text(decision),
             reason=decision.reason,
         )
+
+    def searched(self, view: SearchView) -> None:
+        self._search, self.metric = view, view.metric
+        self._write("search", boots=view.boots, strip=view.strip, edges=edges_sentence(view), then=next_sentence(view))
 
 
 def _word(value: object) -> str:
@@ -223,6 +237,22 @@ class JsonProgress(ShownProgress):
             },
         )
 
+    def searched(self, view: SearchView) -> None:
+        self._write(
+            "search",
+            {
+                "strip": view.strip,
+                "slow": view.slow,
+                "metric": view.metric,
+                "boots": view.boots,
+                "boots_left": view.boots_left,
+                "edges": [{"before": edge.before, "after": edge.after, "kind": edge.kind} for edge in view.edges],
+                "probability": view.probability,
+                "next": view.next_rung,
+                "reason": view.reason,
+            },
+        )
+
 
 @dataclass(slots=True)
 class _Shown:
@@ -230,6 +260,8 @@ class _Shown:
 
     trial: Trial
     kernel: str
+    # Whether it is a boot of a search, whose block is a rung.
+    searching: bool
 
 
 @dataclass(slots=True)
@@ -241,6 +273,9 @@ class LiveProgress(ShownProgress):
     _live: Live = field(init=False)
     _run: Run | None = None
     _decision: Decision | None = None
+    _view: SearchView | None = None
+    # Whether the boot in flight belongs to the search itself, not to an A/B run inside it.
+    _searching: bool = False
     _trials: list[_Shown] = field(default_factory=list)
     _now: str = ""
     _kernel: str = ""
@@ -269,6 +304,8 @@ class LiveProgress(ShownProgress):
 
     def run_started(self, run: Run, *, resumed_trials: int) -> None:
         self._run = run
+        self._searching = False
+        self._decision = None
         self._max_blocks = run.experiment.max_boots // 2
         more = f", continued after {resumed_trials} stored boots" if resumed_trials else ""
         self.note(f"run {run.id}{more}: {run.baseline.release} (baseline) against {run.candidate.release} (candidate)")
@@ -282,26 +319,34 @@ class LiveProgress(ShownProgress):
     def trial_started(self, spec: TrialSpec, kernel: Kernel) -> None:
         self._kernel = kernel.release
         self._since = time.monotonic()
-        self._now = f"block {spec.block + 1}, {spec.arm} {kernel.release}: starting"
+        self._now = f"{self._place(spec)} {kernel.release}: starting"
 
     def stage(self, spec: TrialSpec, stage: Stage, detail: str = "") -> None:
-        again = f", attempt {spec.attempt + 1}" if spec.attempt else ""
+        again = f", attempt {spec.attempt + 1}" if spec.attempt and not self._searching else ""
         what = f" {detail}" if detail else ""
-        self._now = (
-            f"block {spec.block + 1} of at most {self._max_blocks}, {spec.arm} {self._kernel}{again}: {stage}{what}"
-        )
+        self._now = f"{self._place(spec)} {self._kernel}{again}: {stage}{what}"
+
+    def _place(self, spec: TrialSpec) -> str:
+        if self._searching:
+            return f"rung {spec.block}"
+        return f"block {spec.block + 1} of at most {self._max_blocks}, {spec.arm}"
 
     def trial_finished(self, trial: Trial) -> None:
-        self._trials.append(_Shown(trial=trial, kernel=self._kernel))
+        self._trials.append(_Shown(trial=trial, kernel=self._kernel, searching=self._searching))
         self._now = ""
 
     def decided(self, decision: Decision) -> None:
         self._decision = decision
 
+    def searched(self, view: SearchView) -> None:
+        self._view, self._searching, self._decision = view, True, None
+
     def _render(self) -> RenderableType:
         parts: list[RenderableType] = []
         if self._trials:
             parts.append(self._table(self._trials[-_SHOWN_TRIALS:]))
+        if self._view is not None:
+            parts += [coloured(self._view), Text(next_sentence(self._view), style="dim")]
         if self._decision is not None:
             style = _VERDICT_STYLE[self._decision.verdict]
             parts.append(
@@ -338,12 +383,13 @@ class LiveProgress(ShownProgress):
             table.add_column(title)
         table.add_column("seconds", justify="right")
         table.add_column("result", overflow="fold")
-        metric = self._decision.metric if self._decision else None
+        metric = self._decision.metric if self._decision else self._view.metric if self._view else None
         for row in shown:
             bad = row.trial.outcome is not Outcome.OK
+            arm = "search" if row.searching else str(row.trial.spec.arm)
             table.add_row(
-                str(row.trial.spec.block + 1),
-                Text(row.trial.spec.arm, style="blue" if row.trial.spec.arm is Arm.BASELINE else "magenta"),
+                f"rung {row.trial.spec.block}" if row.searching else str(row.trial.spec.block + 1),
+                Text(arm, style="blue" if arm == Arm.BASELINE else "magenta"),
                 row.kernel,
                 f"{row.trial.duration_s:.0f}",
                 Text(headline_value(row.trial, metric), style="red" if bad else ""),

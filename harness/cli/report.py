@@ -1,11 +1,15 @@
 """``kab runs`` and ``kab report``: what is stored, again, later, elsewhere."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.progress import ShownProgress
 from harness.cli.tables import new_table, print_table
+
+if TYPE_CHECKING:
+    from harness.cli.session import Session
 
 
 @click.command()
@@ -21,16 +25,18 @@ def runs(limit: int) -> None:
         if not found:
             click.echo("No runs are stored yet; `kab ab BASELINE CANDIDATE` makes one.", err=True)
             return
-        table = new_table("run", "created", "workload", "baseline", "candidate", "verdict")
+        table = new_table("run", "created", "verb", "workload", "baseline", "candidate", "verdict")
         for run in found:
-            decision = session.store.decision(run.id)
+            decision, outcome = session.store.decision(run.id), session.store.bisections.outcome(run.id)
+            ended = decision.verdict if decision else outcome.answer if outcome else "unfinished"
             table.add_row(
                 run.id,
                 f"{run.created.astimezone():%Y-%m-%d %H:%M}",
+                run.verb,
                 run.experiment.workload.name,
                 run.baseline.release,
                 run.candidate.release,
-                str(decision.verdict) if decision else "unfinished",
+                str(ended),
             )
         print_table(table)
 
@@ -46,6 +52,22 @@ def report(run: str, html: Path | None, json: Path | None) -> int:
 
     with Session(ShownProgress()) as session:
         stored = session.store.run(run)
+        if stored.verb == "bisect":
+            return _report_search(session, stored.id, html=html, json=json)
         decision = session.store.decision(stored.id)
         session.report(stored, decision, json=json, html=html)
     return decision.verdict.exit_code if decision else ExitCode.CANNOT_TELL
+
+
+def _report_search(session: "Session", run_id: str, *, html: Path | None, json: Path | None) -> int:
+    from harness.cli.bisect import tell
+    from harness.errors import ConfigError, ExitCode
+
+    if json is not None:
+        raise ConfigError(
+            f"run {run_id} is a search, which has no JSON report",
+            remedy=f"`kab bisect log {run_id}` holds every value; its A/B runs have JSON reports of their own.",
+        )
+    outcome = session.store.bisections.outcome(run_id)
+    tell(session, run_id, outcome, html=html)
+    return outcome.answer.exit_code if outcome else ExitCode.CANNOT_TELL

@@ -1,6 +1,5 @@
 """The short summary at the end of a run: plain text, made to be pasted into a mail."""
 
-import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.model.run import Run
@@ -8,10 +7,10 @@ from harness.model.trial import Trial
 from harness.model.verdict import Comparison, Decision
 from harness.model.workload import Metric
 from harness.report import wording
+from harness.report.layout import columns, wrap
 from harness.report.numbers import interval, level, number, ratio, scale_for
 from harness.report.witness import explain
 
-WIDTH = 96
 _HEADINGS = ("metric", "unit", "baseline", "candidate", "ratio", "interval", "verdict")
 # Keys of a guest's environment that belong into a mail.
 _TELLING = ("fio", "mount", "clocksource", "queue.scheduler")
@@ -34,11 +33,11 @@ def summary(run: Run, decision: Decision | None, trials: Sequence[Trial], metric
 
 def _verdict(run: Run, decision: Decision | None, metrics: Mapping[str, Metric]) -> list[str]:
     word = str(decision.verdict).upper() if decision else "OPEN"
-    lines = [f"kab {run.verb} {run.id}: {word}", *_wrap(f"{wording.headline(run, decision, metrics)}.")]
+    lines = [f"kab {run.verb} {run.id}: {word}", *wrap(f"{wording.headline(run, decision, metrics)}.")]
     if decision is not None:
-        lines += _wrap(f"Why: {decision.reason}.")
+        lines += wrap(f"Why: {decision.reason}.")
         if decision.metric is not None:
-            lines += _wrap(f"Deciding metric: {decision.metric}, {decision.how}.")
+            lines += wrap(f"Deciding metric: {decision.metric}, {decision.how}.")
     return lines
 
 
@@ -47,17 +46,11 @@ def _table(decision: Decision | None, metrics: Mapping[str, Metric]) -> list[str
     if decision is None or not comparisons:
         return []
     rows = [_HEADINGS, *(_row(found, metrics.get(found.metric)) for found in comparisons)]
-    widths = [max(len(row[column]) for row in rows) for column in range(len(_HEADINGS))]
     lines = []
-    for index, row in enumerate(rows):
+    for index, cells in enumerate(columns(rows, left={0, 1, 6})):
         mark = "*" if index and comparisons[index - 1].metric == decision.metric else " "
-        # Names and the verdict to the left, numbers to the right.
-        cells = [
-            cell.ljust(width) if column in {0, 1, 6} else cell.rjust(width)
-            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
-        ]
-        lines.append(f"{mark} {'  '.join(cells)}".rstrip())
-    return [*lines, *_wrap(_levels(comparisons, decision.metric), indent="  ")]
+        lines.append(f"{mark} {cells}")
+    return [*lines, *wrap(_levels(comparisons, decision.metric), indent="  ")]
 
 
 def _row(found: Comparison, metric: Metric | None) -> tuple[str, ...]:
@@ -93,7 +86,7 @@ def _witnesses(decision: Decision | None, metrics: Mapping[str, Metric]) -> Iter
 
 
 def _section(title: str, items: Iterable[str]) -> list[str]:
-    lines = [line for item in items for line in _wrap(item, indent="  ", hang="    ")]
+    lines = [line for item in items for line in wrap(item, indent="  ", hang="    ")]
     return [title, *lines] if lines else []
 
 
@@ -111,16 +104,5 @@ def _environment(run: Run, trials: Sequence[Trial]) -> list[str]:
     lines = ["Environment"]
     for name, fact in facts.items():
         if fact:
-            lines += _wrap(f"{name.ljust(width)}  {fact}", indent="  ", hang=" " * (width + 4))
+            lines += wrap(f"{name.ljust(width)}  {fact}", indent="  ", hang=" " * (width + 4))
     return lines
-
-
-def _wrap(text: str, *, indent: str = "", hang: str | None = None) -> list[str]:
-    return textwrap.wrap(
-        text,
-        WIDTH,
-        initial_indent=indent,
-        subsequent_indent=indent if hang is None else hang,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )

@@ -136,3 +136,39 @@ decisions = Table(
     Column("metric", String(64)),
     Column("document", JsonText, nullable=False),
 )
+
+# A search over a ladder: a run whose trials are boots of rungs (block = rung), and what belongs to it.
+bisections = Table(
+    "bisections",
+    metadata,
+    Column("run_key", _KEY, ForeignKey("runs.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("plan", JsonText, nullable=False),
+    # JSON null while the search is open.
+    Column("outcome", JsonText, nullable=False),
+)
+
+# Kernels taken out of a search, or put back.
+marks = Table(
+    "bisection_marks",
+    metadata,
+    Column("key", _KEY, primary_key=True, autoincrement=True),
+    Column("run_key", _KEY, ForeignKey("runs.key", ondelete="CASCADE"), nullable=False),
+    Column("rung", Integer, nullable=False),
+    Column("document", JsonText, nullable=False),
+    Index("marks_by_run", "run_key"),
+    sqlite_autoincrement=True,
+)
+
+# A/B runs inside a search. Noted before the run is made, hence by its id and not by its key.
+parts = Table(
+    "bisection_parts",
+    metadata,
+    Column("key", _KEY, primary_key=True, autoincrement=True),
+    Column("run_key", _KEY, ForeignKey("runs.key", ondelete="CASCADE"), nullable=False),
+    Column("role", String(16), nullable=False),
+    Column("before", Integer, nullable=False),
+    Column("after", Integer, nullable=False),
+    Column("part_id", String(64), nullable=False),
+    UniqueConstraint("run_key", "role", "before", "after", name="one_part_per_place"),
+    sqlite_autoincrement=True,
+)

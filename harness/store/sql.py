@@ -18,6 +18,7 @@ from harness.model.run import Run, RunState
 from harness.model.trial import Trial
 from harness.model.verdict import Decision
 from harness.parse.plainjson import from_plain, to_plain
+from harness.store.bisections import SqlBisections
 from harness.store.engine import BUSY_TIMEOUT_S, WRITES, display_name, open_engine
 from harness.store.failures import translated
 from harness.store.rows import run_from_row, run_row, sample_rows, samples_by_trial, trial_from_row, trial_row
@@ -39,6 +40,8 @@ class SqlStore:
     def __init__(self, where: Path | str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
         self._engine = open_engine(where, busy_timeout_s=busy_timeout_s)
         self._name = display_name(self._engine.url)
+        # What bisections keep besides their run.
+        self.bisections = SqlBisections(self._reading, self._writing, self._name)
 
     def close(self) -> None:
         """Close every connection."""

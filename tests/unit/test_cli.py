@@ -22,7 +22,7 @@ from harness.store import SqlStore
 
 pytestmark = pytest.mark.unit
 
-VERBS = ("ab", "clean", "completion", "doctor", "image", "kernels", "report", "runs", "shell")
+VERBS = ("ab", "bisect", "clean", "completion", "doctor", "image", "kernels", "report", "runs", "shell", "test")
 
 
 @pytest.fixture(autouse=True)

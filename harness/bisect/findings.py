@@ -1,0 +1,104 @@
+"""What stored boots say of each kernel of a ladder: its values, and whether it can be tested at all."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from harness.model.bisection import BisectionPlan, Mark, Part
+from harness.model.experiment import Arm, Experiment
+from harness.model.trial import Outcome, Trial
+from harness.model.verdict import Decision
+from harness.stats.blocks import boot_value
+from harness.stats.faults import Fault, faults_of
+
+# Boots of one kernel that failed, each unlike the other, after which it is given up.
+MAX_UNLIKE_FAILURES = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """All that is stored of a bisection."""
+
+    plan: BisectionPlan
+    experiment: Experiment
+    # Whether a crash counts only when it was seen twice (emulation).
+    confirm: bool
+    # The A/B run of both ends; None while it is not finished.
+    ends: tuple[Trial, ...] = ()
+    ends_decision: Decision | None = None
+    # Boots of the search itself, in the order they were made: their block is the rung.
+    trials: tuple[Trial, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    # Finished A/B runs of neighbours.
+    proofs: tuple[tuple[Part, tuple[Trial, ...], Decision], ...] = ()
+
+
+@dataclass(slots=True)
+class Findings:
+    """What is known of each rung; rungs without a boot are not in the mappings."""
+
+    boots: dict[int, list[Trial]] = field(default_factory=dict)
+    # Rung -> why it cannot be tested.
+    skipped: dict[int, str] = field(default_factory=dict)
+    faults: dict[int, Fault] = field(default_factory=dict)
+    # A rung whose last boot failed in a way that does not count yet: it is booted again first.
+    pending: int | None = None
+
+    def values(self, metric: str, rungs: Iterable[int]) -> dict[int, list[float]]:
+        """Per-boot medians of a metric, of those of `rungs` that can be tested."""
+        return {
+            rung: values
+            for rung in rungs
+            if rung not in self.skipped
+            and (values := [v for trial in self.boots.get(rung, ()) if (v := _value(trial, metric)) is not None])
+        }
+
+
+def _value(trial: Trial, metric: str) -> float | None:
+    return boot_value(trial, metric) if trial.outcome is Outcome.OK else None
+
+
+def ends_of(plan: BisectionPlan, trials: Iterable[Trial]) -> Iterable[tuple[int, Trial]]:
+    """Boots of the A/B run of both ends, with their rungs."""
+    return ((0 if trial.spec.arm is Arm.BASELINE else plan.last, trial) for trial in trials)
+
+
+def findings_of(evidence: Evidence, *, inner_boots: int | None = None, proofs: bool = True) -> Findings:
+    """The findings; with ``inner_boots`` those after so many boots of the search, without proofs."""
+    found = Findings()
+    for rung, trial in ends_of(evidence.plan, evidence.ends):
+        found.boots.setdefault(rung, []).append(trial)
+    for trial in evidence.trials[:inner_boots]:
+        found.boots.setdefault(trial.spec.block, []).append(trial)
+    if proofs and inner_boots is None:
+        for part, trials, _ in evidence.proofs:
+            for trial in trials:
+                rung = part.before if trial.spec.arm is Arm.BASELINE else part.after
+                found.boots.setdefault(rung, []).append(trial)
+    for rung, trials_there in found.boots.items():
+        _judge(found, rung, trials_there, confirm=evidence.confirm)
+    for mark in evidence.marks:
+        if mark.skip:
+            found.skipped[mark.rung] = mark.reason
+        elif mark.rung not in found.faults:
+            found.skipped.pop(mark.rung, None)
+    found.pending = _pending(evidence.trials[:inner_boots], found)
+    return found
+
+
+def _judge(found: Findings, rung: int, trials: Sequence[Trial], *, confirm: bool) -> None:
+    faults: Mapping[str, Fault] = faults_of(trials, confirm=confirm)
+    if faults:
+        fault = found.faults[rung] = next(iter(faults.values()))
+        found.skipped[rung] = f"{fault.outcome} in {fault.failed} of {fault.boots} boots: {fault.message}".rstrip(": ")
+        return
+    failed = [trial for trial in trials if trial.outcome not in {Outcome.OK, Outcome.LOST}]
+    if len(failed) >= MAX_UNLIKE_FAILURES:
+        found.skipped[rung] = f"{len(failed)} boots failed, each in another way"
+
+
+def _pending(trials: Sequence[Trial], found: Findings) -> int | None:
+    """The rung of the last boot that was not lost, where that failed and proves nothing alone."""
+    last = next((trial for trial in reversed(trials) if trial.outcome is not Outcome.LOST), None)
+    if last is None or last.outcome is Outcome.OK or last.spec.block in found.skipped:
+        return None
+    return last.spec.block

@@ -1,0 +1,60 @@
+"""What is believed of a ladder before its first boot: how many edges, and where."""
+
+import itertools
+import math
+import re
+from collections.abc import Sequence
+
+from harness.bisect.posterior import EdgePrior
+from harness.model.bisection import EdgeWish
+from harness.model.verdict import Verdict
+
+# Commits of a mainline release and of a stable point release, roughly.
+_RELEASE_COMMITS = 14_000
+_POINT_COMMITS = 150
+_VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
+# Linus begins a new major number after minor 19.
+_MINORS = 20
+
+
+def edge_weights(versions: Sequence[str]) -> tuple[float, ...]:
+    """One weight per edge: the square root of how many commits came between both kernels, roughly.
+
+    Not the number itself: stable kernels take those few commits that matter, and a search must not be led past them.
+    """
+    return tuple(math.sqrt(_commits(older, newer)) for older, newer in itertools.pairwise(versions))
+
+
+def _commits(older: str, newer: str) -> int:
+    old, new = _VERSION.match(older), _VERSION.match(newer)
+    if old is None or new is None:
+        return _RELEASE_COMMITS
+    releases = (int(new[1]) - int(old[1])) * _MINORS + int(new[2]) - int(old[2])
+    points = int(new[3] or 0) - (int(old[3] or 0) if releases == 0 else 0)
+    return max(releases * _RELEASE_COMMITS + points * _POINT_COMMITS, _POINT_COMMITS)
+
+
+def edge_counts(wish: EdgeWish, ends: Verdict | None, *, far_apart: bool) -> dict[int, float]:
+    """Probability of each number of edges, from what A/B said of the ends (None: they cannot be compared).
+
+    Ends that differ may still both be fast, one a little more so, with a slow stretch between them that differs far
+    more: two edges stay possible unless the ends are `far_apart`.
+    """
+    moved = ends in {Verdict.FASTER, Verdict.SLOWER}
+    if wish is EdgeWish.BOTH:
+        return {0: 0.1, 2: 0.9}
+    if moved and far_apart:
+        one_wished = wish is EdgeWish.REMOVED or wish is EdgeWish.RESTORED
+        return {1: 1.0} if one_wished else {1: 0.75, 3: 0.25}
+    if moved:
+        return {1: 0.4, 2: 0.4, 3: 0.2}
+    if ends is Verdict.SAME:
+        return {0: 0.5, 2: 0.5}
+    return {0: 0.3, 1: 0.2, 2: 0.4, 3: 0.1}
+
+
+def ladder_prior(versions: Sequence[str], counts: dict[int, float]) -> EdgePrior:
+    """The prior over edge sets of a ladder of these versions. Wide stretches and great leaps are likelier."""
+    places = len(versions) - 1
+    fitting = {edges: share for edges, share in counts.items() if edges <= places}
+    return EdgePrior(edge_weights(versions), fitting or {1: 1.0})

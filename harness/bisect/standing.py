@@ -1,0 +1,369 @@
+"""Where a bisection stands: a fold over what is stored, used alike by the search, its display and its reports."""
+
+import itertools
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from harness.bisect import metric as metric_choice
+from harness.bisect.findings import Evidence, Findings, findings_of
+from harness.bisect.metric import MetricChoice
+from harness.bisect.prior import edge_counts, ladder_prior
+from harness.bisect.quiet import is_quiet, look
+from harness.bisect.search import EdgeFound, Record, Result, Rules, Search
+from harness.bisect.select import Choice
+from harness.model.bisection import BisectionPlan, EdgeKind, EdgeWish, FoundEdge, RungState, SearchView
+from harness.model.trial import Outcome
+from harness.model.verdict import Verdict
+from harness.model.workload import Direction, Metric
+
+AUTO = "auto"
+# Probability of "no edges" from which a search between like ends gives up; what is left is said as what it may miss.
+GIVE_UP = 0.9
+# What bringing in another kernel costs, in boots: a download of some 40 MiB, unpacked.
+FETCH_COST = 0.5
+# Boots of each end that the engine needs to know the noise; the A/B of the ends makes more.
+_CALIBRATION = 2
+# How far below the other kernels one that fails is put where a crash counts as slow, as a log ratio.
+_CRASH_STEP = 2.0
+_SURE = 0.98
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RungStanding:
+    """One kernel of the ladder."""
+
+    # Boots that were not lost.
+    boots: int
+    # Median over its boots of the metric, in metric units; None where it has none.
+    median: float | None
+    state: RungState
+    # Posterior probability that it is slow; None before the ends are known.
+    slow: float | None
+    # Why it is skipped; empty otherwise.
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextBoot:
+    """The kernel to boot next, and why in half a sentence."""
+
+    rung: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What is known, what is believed, and what comes next."""
+
+    rungs: tuple[RungStanding, ...]
+    metric: MetricChoice | None = None
+    # Boots of ends and search that counted.
+    boots: int = 0
+    result: Result | None = None
+    edges: tuple[FoundEdge, ...] = ()
+    # Edges found that change the metric by less than the margin, and are not reported.
+    small: int = 0
+    next: NextBoot | None = None
+    # Boots expected until the edges are named, proofs not counted; None if unknown.
+    boots_left: int | None = None
+    # Why the search cannot go on; empty where it can, or is over.
+    blocked: str = ""
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def strip(self) -> str:
+        """One letter per rung: F fast, S slow, x skipped; f, s believed so without a boot; . unknown."""
+        return "".join(_letter(rung) for rung in self.rungs)
+
+    @property
+    def missed(self) -> float:
+        """Probability that there are more edges than those named."""
+        counts = self.result.counts if self.result else {}
+        named = len(self.result.edges) if self.result else 0
+        return sum(share for count, share in counts.items() if count > named)
+
+
+def view_of(plan: BisectionPlan, standing: Standing) -> SearchView:
+    """The standing as displays want it."""
+    return SearchView(
+        plan=plan,
+        strip=standing.strip,
+        slow=tuple(rung.slow for rung in standing.rungs),
+        metric=standing.metric.name if standing.metric else None,
+        boots=standing.boots,
+        boots_left=standing.boots_left,
+        edges=standing.edges,
+        probability=standing.result.probability if standing.result else 0.0,
+        next_rung=standing.next.rung if standing.next else None,
+        reason=standing.next.reason if standing.next else standing.blocked,
+    )
+
+
+def stand(evidence: Evidence, metrics: Mapping[str, Metric]) -> Standing:
+    """Fold what is stored. The same evidence gives the same standing: resuming is no other path."""
+    findings = findings_of(evidence)
+    boots = sum(trial.outcome is not Outcome.LOST for trial in (*evidence.ends, *evidence.trials))
+    chosen = choose_metric(evidence, metrics)
+    if evidence.ends_decision is None or chosen is None:
+        return _before_search(evidence, findings, chosen, boots)
+    return _Fold(evidence, findings, chosen, metrics[chosen.name], boots).standing()
+
+
+def choose_metric(evidence: Evidence, metrics: Mapping[str, Metric]) -> MetricChoice | None:
+    """The metric that the search follows; None before the ends are measured."""
+    named = evidence.experiment.metric
+    if named != AUTO:
+        return MetricChoice(name=named, how="named by the user", separation=0.0, settled=True)
+    rungs = range(len(evidence.plan.rungs))
+    at_ends = findings_of(evidence, inner_boots=0)
+    # A kernel may be too old for a metric: one that an end lacks says nothing of that end.
+    candidates = [
+        name
+        for name in evidence.experiment.workload.deciding
+        if name in metrics and _measured_ends(evidence, at_ends, name)
+    ]
+    series = []
+    for boots in range(len(evidence.trials) + 1):
+        seen = findings_of(evidence, inner_boots=boots)
+        series.append({name: seen.values(name, rungs) for name in candidates})
+    moved = evidence.ends_decision is not None and evidence.ends_decision.verdict in {Verdict.FASTER, Verdict.SLOWER}
+    leader = evidence.ends_decision.metric if evidence.ends_decision is not None and moved else None
+    return metric_choice.choose(candidates, metrics, series, margin=evidence.experiment.margin, leader=leader)
+
+
+def _measured_ends(evidence: Evidence, found: Findings, metric: str) -> bool:
+    """Whether no end that ran lacks the metric, and one at least has it."""
+    ends = [end for end in (0, evidence.plan.last) if end not in found.skipped and end in found.boots]
+    return bool(ends) and len(found.values(metric, ends)) == len(ends)
+
+
+def _letter(rung: RungStanding) -> str:
+    if rung.state is RungState.SKIP:
+        return "x"
+    if rung.state is RungState.UNKNOWN:
+        if rung.slow is None or 1 - _SURE < rung.slow < _SURE:
+            return "."
+        return "s" if rung.slow >= _SURE else "f"
+    return "S" if rung.state is RungState.SLOW else "F"
+
+
+def _before_search(evidence: Evidence, findings: Findings, chosen: MetricChoice | None, boots: int) -> Standing:
+    blocked = ""
+    if evidence.ends_decision is not None:
+        blocked = f"the ends cannot be compared: {evidence.ends_decision.reason}"
+    rungs = []
+    for rung in range(len(evidence.plan.rungs)):
+        made = sum(trial.outcome is not Outcome.LOST for trial in findings.boots.get(rung, ()))
+        skipped = findings.skipped.get(rung, "")
+        state = RungState.SKIP if skipped else RungState.UNKNOWN
+        rungs.append(RungStanding(boots=made, median=None, state=state, slow=None, note=skipped))
+    return Standing(rungs=tuple(rungs), metric=chosen, boots=boots, blocked=blocked)
+
+
+class _Fold:
+    """One evaluation of the engine; lives for one call of stand."""
+
+    def __init__(
+        self, evidence: Evidence, findings: Findings, chosen: MetricChoice, metric: Metric, boots: int
+    ) -> None:
+        self.evidence, self.findings, self.chosen, self.metric = evidence, findings, chosen, metric
+        self.boots = boots
+        self.last = evidence.plan.last
+        self.rungs = range(self.last + 1)
+        self.values = metric_choice.logs(metric, findings.values(chosen.name, self.rungs))
+        self.raw = findings.values(chosen.name, self.rungs)
+        self.margin = evidence.experiment.margin
+        self.sign = 1.0 if metric.direction is Direction.HIGHER else -1.0
+        self.crashed = self._crashed_as_slow()
+        self.skipped = {rung: why for rung, why in findings.skipped.items() if rung not in self.crashed}
+        for rung, made in findings.boots.items():
+            ran = any(trial.outcome is Outcome.OK for trial in made)
+            if ran and rung not in self.values and rung not in self.skipped:
+                self.skipped[rung] = f"no boot gave {chosen.name}"
+
+    def standing(self) -> Standing:
+        """The standing."""
+        unmeasured = [end for end in (0, self.last) if end not in self.values]
+        if unmeasured:
+            plan, end = self.evidence.plan, unmeasured[0]
+            why = self.skipped.get(end) or f"no boot gave {self.chosen.name}"
+            return Standing(
+                rungs=tuple(self._rung(rung, None) for rung in self.rungs),
+                metric=self.chosen,
+                boots=self.boots,
+                blocked=f"the end {plan.rungs[end].release} cannot be measured ({why})",
+            )
+        search = self._search()
+        if 0 in search.prior.counts and not self.crashed and is_quiet(self.values, self.margin):
+            return self._quiet(search)
+        result = search.result()
+        slow = self._slow(search.probability_other())
+        edges, small = self._edges(result.edges)
+        more = sum(share for count, share in result.counts.items() if count > len(result.edges))
+        # What only a short stretch more could change is said, not searched for to the last.
+        over = result.decided or (
+            result.probability + more >= self.evidence.plan.confidence and more <= 1 - GIVE_UP and search.calibrated
+        )
+        choice = None if over else search.next()
+        if choice is None and len(result.edges) == small:
+            # Nothing beyond the margin: one state, whatever is likelier on either side of it.
+            slow = np.zeros(len(slow))
+        return Standing(
+            rungs=tuple(self._rung(rung, float(slow[rung])) for rung in self.rungs),
+            metric=self.chosen,
+            boots=self.boots,
+            result=result,
+            edges=edges,
+            small=small,
+            next=self._next(choice),
+            boots_left=self._boots_left(search, choice),
+            warnings=self._warnings(result),
+        )
+
+    def _quiet(self, search: Search) -> Standing:
+        """The standing while everything measured is like the ends."""
+        found = look(search.prior, sorted(self.values), self.skipped.keys())
+        upcoming = None
+        if self.findings.pending is not None:
+            upcoming = self._next(None)
+        elif found.missed > 1 - GIVE_UP and found.kernel is not None:
+            upcoming = NextBoot(
+                rung=found.kernel,
+                reason=f"all so far are alike, and beside it another stretch may hide ({found.missed:.0%} in all)",
+            )
+        counts = {0: 1 - found.missed, 2: found.missed}
+        return Standing(
+            rungs=tuple(self._rung(rung, 0.0 if rung in self.values else None) for rung in self.rungs),
+            metric=self.chosen,
+            boots=self.boots,
+            result=Result(edges=(), probability=1 - found.missed, decided=False, counts=counts),
+            next=upcoming,
+        )
+
+    def _crashed_as_slow(self) -> frozenset[int]:
+        """Rungs whose fault counts as slow; their value is put well below (or above) all others."""
+        if not self.evidence.plan.crash_is_slow:
+            return frozenset()
+        known = [value for values in self.values.values() for value in values]
+        worst = min(known, key=lambda value: self.sign * value, default=0.0)
+        found = {rung for rung, fault in self.findings.faults.items() if fault.outcome.is_kernel_fault}
+        for rung in found:
+            self.values[rung] = [worst - self.sign * _CRASH_STEP] * max(2, self.findings.faults[rung].failed)
+        return frozenset(found)
+
+    def _search(self) -> Search:
+        plan = self.evidence.plan
+        prior = ladder_prior([rung.version for rung in plan.rungs], self._counts())
+        rules = Rules(
+            confidence=plan.confidence,
+            calibration=_CALIBRATION,
+            # A/B has booted the ends often enough; that they overlap is then what it found.
+            calibration_overlapping=_CALIBRATION,
+            build_cost=FETCH_COST,
+        )
+        search = Search(prior, rules)
+        for rung in sorted(self.values):
+            search.replay(Record(kernel=rung, value=value) for value in self.values[rung])
+        search.replay(Record(kernel=rung, value=None) for rung in sorted(self.skipped) if 0 < rung < self.last)
+        return search
+
+    def _counts(self) -> dict[int, float]:
+        decision = self.evidence.ends_decision
+        assert decision is not None, "see stand"
+        ends = {rung: self.raw[rung] for rung in (0, self.last) if rung in self.raw}
+        apart = metric_choice.separation(self.metric, ends, self.evidence.experiment.margin)
+        if self.crashed & {0, self.last}:
+            return edge_counts(self.evidence.plan.edges, Verdict.SLOWER, far_apart=True)
+        found = decision.comparisons.get(self.chosen.name)
+        verdict = found.verdict if found else None
+        if found is not None and found.ratio is not None and abs(math.log(found.ratio)) <= math.log1p(self.margin):
+            # Sure to differ, and by less than anybody minds.
+            verdict = Verdict.SAME
+        return edge_counts(self.evidence.plan.edges, verdict, far_apart=apart >= metric_choice.CLEAR)
+
+    def _slow(self, other: np.ndarray) -> np.ndarray:
+        """P(slow) of every rung, from P(not in the first end's state)."""
+        weights = {rung: float(other[rung]) * len(values) for rung, values in self.values.items()}
+        total = sum(weights.values())
+        if total < 0.5:
+            # Nothing seen in the other state: whatever is looked for is taken to be slow.
+            return other
+        mean = sum(weights[rung] * statistics.fmean(values) for rung, values in self.values.items()) / total
+        first = statistics.median(self.values[0])
+        return other if self.sign * (mean - first) <= 0 else 1 - other
+
+    def _edges(self, found: Sequence[EdgeFound]) -> tuple[tuple[FoundEdge, ...], int]:
+        """Edges of the kinds wished for, and how many are smaller than the margin.
+
+        The kind is told by the means of all kernels between an edge and its neighbour edges.
+        """
+        bounds = [0, *(edge.after for edge in found), self.last + 1]
+        means = []
+        for start, stop in itertools.pairwise(bounds):
+            inside = [value for rung, values in self.values.items() if start <= rung < stop for value in values]
+            means.append(self.sign * statistics.fmean(inside) if inside else math.nan)
+        wish = self.evidence.plan.edges
+        edges, small = [], 0
+        for edge, before, after in zip(found, means[:-1], means[1:], strict=True):
+            kind = EdgeKind.REMOVED if after < before else EdgeKind.RESTORED
+            if abs(after - before) <= math.log1p(self.margin):
+                small += 1
+            elif wish in {EdgeWish.AUTO, EdgeWish.BOTH} or kind == wish.value:
+                edges.append(FoundEdge(before=edge.before, after=edge.after, kind=kind))
+        return tuple(edges), small
+
+    def _rung(self, rung: int, slow: float | None) -> RungStanding:
+        made = sum(trial.outcome is not Outcome.LOST for trial in self.findings.boots.get(rung, ()))
+        state = RungState.UNKNOWN
+        note = self.skipped.get(rung, "")
+        if note:
+            state = RungState.SKIP
+        elif rung in self.values and slow is not None:
+            state = RungState.SLOW if slow > 0.5 else RungState.FAST
+        raw = self.raw.get(rung)
+        if rung in self.crashed:
+            note = f"counts as slow: {self.findings.skipped[rung]}"
+        return RungStanding(
+            boots=made, median=statistics.median(raw) if raw else None, state=state, slow=slow, note=note
+        )
+
+    def _next(self, choice: Choice | None) -> NextBoot | None:
+        pending = self.findings.pending
+        if pending is not None:
+            return NextBoot(rung=pending, reason="its last boot failed, and one failure proves nothing")
+        if choice is None:
+            return None
+        probability, bits = choice.probability_other, choice.bits
+        if choice.kernel in self.values:
+            reason = f"once more, for its boots leave doubt ({bits:.2f} bits expected)"
+        elif 0.25 < probability < 0.75:
+            reason = f"it halves what is left ({bits:.2f} bits expected)"
+        else:
+            reason = f"it may show another state ({bits:.2f} bits expected)"
+        return NextBoot(rung=choice.kernel, reason=reason)
+
+    def _boots_left(self, search: Search, choice: Choice | None) -> int | None:
+        """Bits still open, at the rate of the next boot."""
+        if choice is None:
+            return 0
+        if choice.bits <= 0:
+            return None
+        classes = search.classes()
+        widths = np.diff(classes.bounds).astype(np.float64)
+        places = np.where(classes.gaps >= 0, widths[classes.gaps], 1.0).prod(axis=0)
+        mass = np.maximum(classes.mass, 1e-12)
+        bits = float(np.sum(mass * (np.log2(places) - np.log2(mass))))
+        return max(1, math.ceil(bits / max(choice.bits / choice.boots, 0.2)))
+
+    def _warnings(self, result: Result) -> tuple[str, ...]:
+        warnings = []
+        for text in result.warnings:
+            words = text.split()
+            warnings.append(
+                " ".join(self.evidence.plan.rungs[int(word)].release if word.isdigit() else word for word in words)
+            )
+        return tuple(warnings)

@@ -1,0 +1,236 @@
+"""``kab bisect``: where on a ladder of kernels it broke, and where it came back."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from harness.cli.options import experiment_options, progress_option
+from harness.cli.progress import ProgressMode, ShownProgress, make_progress
+from harness.model.bisection import EdgeWish
+
+if TYPE_CHECKING:
+    from harness.bisect.findings import Evidence
+    from harness.cli.session import Session
+    from harness.model.bisection import BisectionOutcome
+    from harness.model.run import Run
+
+EPILOG = """\b
+On a search that is running or done; RUN is the beginning of its id, else the newest:
+  kab bisect status [RUN]           the strip, and what comes next
+  kab bisect log [RUN]              every boot, as text that replay reads
+  kab bisect replay FILE            the same search again from a log, without a boot
+  kab bisect skip SPEC [--undo]     take a kernel out of the newest unfinished search
+  kab bisect report [RUN]           the report again
+
+\b
+Examples:
+  kab bisect debian:6.1 debian:7.3
+  kab bisect --ladder 'debian:6.12.*' --metric dirtied_per_page -f configs/experiments/btrfs-dio.yaml
+  kab bisect debian:6.1 debian:7.3 --edges removed --confidence 95% --max-boots 40
+  kab bisect --resume
+
+\b
+Exit status: 0 the search reached its answer (edges found and proven, or nothing to find),
+  125 it could not tell (cap reached, not proven, an end cannot be measured), 129 wrong usage, 131 the host's trouble.
+"""
+
+
+class _DefaultRun(click.Group):
+    """``kab bisect FROM TO`` is ``kab bisect run FROM TO``."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Put `run` before words that begin with no verb."""
+        if not args or args[0] not in self.commands:
+            args = ["run", *args]
+        return super().parse_args(ctx, args)
+
+
+@click.group(cls=_DefaultRun)
+def bisect() -> None:
+    """Find where on a ladder of kernels the fast path was lost, and where it came back."""
+
+
+@bisect.command(epilog=EPILOG)
+@click.argument("ends", metavar="FROM TO", nargs=-1)
+@click.option("--ladder", metavar="GLOB", help="Instead of FROM and TO: all kernels of a pattern, 'debian:6.12.*'.")
+@click.option("--flavour", help="`cloud-amd64` or `amd64` [that of the ends, else cloud-amd64].")
+@click.option("--suite", "suites", multiple=True, help="Only kernels of this suite (may be given again).")
+@click.option("--every", is_flag=True, help="All packages of an upstream version, not only the newest.")
+@click.option(
+    "--edges",
+    type=click.Choice([wish.value for wish in EdgeWish]),
+    default="auto",
+    show_default=True,
+    help="Which edges to find; auto: as the ends say.",
+)
+@click.option("--confidence", metavar="PERCENT", help="How sure the search must be before it goes to proofs [99%].")
+@click.option("--crash-is-slow", is_flag=True, help="A kernel that fails is slow, instead of being skipped.")
+@click.option("--resume", is_flag=True, help="Continue the newest unfinished search, and no other.")
+@click.option("-f", "--file", "file", type=click.Path(path_type=Path), help="Experiment file; options override it.")
+@experiment_options
+@click.option("--html", "html", metavar="FILE", help="Write the report as one HTML file.")
+@click.option("--new", "fresh", is_flag=True, help="Start anew where an unfinished search could be continued.")
+@progress_option
+def run(ends: tuple[str, ...], file: Path | None, progress: str, **options: Any) -> int:
+    """Search the ladder of kernels from FROM to TO for the edges where a workload's speed changes.
+
+    Both ends are compared first, then kernels are booted where they tell most, then each edge's neighbours are
+    compared boot by boot. The same command, given again, continues where it stopped. --max-boots counts the boots of
+    ends and search [80]; each proof has up to 40 of its own.
+    """
+    from harness.cli.searching import Asked, search
+    from harness.cli.session import Session
+    from harness.config import load_experiment, request_from_options
+
+    destroy_data = options.pop("destroy_data")
+    asked = Asked(ends=ends, **{name: options.pop(name) for name in _ASKED})
+    if asked.ladder and ends:
+        raise click.UsageError("give FROM and TO, or --ladder, not both")
+    request = request_from_options(options)
+    if file is not None:
+        request = request.over(load_experiment(file))
+    with make_progress(ProgressMode(progress)) as display, Session.open(display) as session:
+        found, outcome = search(session, request, asked, destroy_data=destroy_data, command=("kab", *sys.argv[1:]))
+    tell(session, found.id, outcome, html=request.html)
+    return outcome.answer.exit_code
+
+
+_ASKED = ("ladder", "flavour", "suites", "every", "edges", "confidence", "crash_is_slow", "resume", "fresh")
+
+
+@bisect.command()
+@click.argument("run", required=False)
+def status(run: str | None) -> None:
+    """Show the strip of a search, and what comes next."""
+    from harness.bisect.standing import stand, view_of
+    from harness.cli.session import Session
+    from harness.cli.strip import edges_sentence, next_sentence, strip_line
+    from harness.model.metrics import METRICS
+
+    with Session(ShownProgress()) as session:
+        found, evidence = stored_search(session, run)
+        outcome = session.store.bisections.outcome(found.id)
+        view = view_of(evidence.plan, stand(evidence, METRICS))
+    click.echo(f"{found.id}  {outcome.answer if outcome else 'unfinished'}  {view.boots} boots")
+    click.echo(strip_line(view))
+    click.echo(edges_sentence(view))
+    if outcome is None:
+        click.echo(next_sentence(view))
+
+
+@bisect.command()
+@click.argument("run", required=False)
+@click.option("--html", "html", type=click.Path(path_type=Path), metavar="FILE", help="Write it as one HTML file.")
+def report(run: str | None, html: Path | None) -> int:
+    """Report on a search again, from what is stored. The exit status is its answer's."""
+    from harness.cli.session import Session
+    from harness.errors import ExitCode
+
+    with Session(ShownProgress()) as session:
+        found, _ = stored_search(session, run)
+        outcome = session.store.bisections.outcome(found.id)
+        tell(session, found.id, outcome, html=html)
+    return outcome.answer.exit_code if outcome else ExitCode.CANNOT_TELL
+
+
+@bisect.command()
+@click.argument("run", required=False)
+def log(run: str | None) -> None:
+    """Print every boot of a search, with what it was made for, as text that `replay` reads."""
+    from harness.cli.session import Session
+    from harness.report.bisectlog import write_log
+
+    with Session(ShownProgress()) as session:
+        found, evidence = stored_search(session, run)
+    click.echo(write_log(found.id, evidence), nl=False)
+
+
+@bisect.command()
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
+def replay(file: Path) -> None:
+    """Make the search of a log FILE again, without a boot: every step, and what is believed at its end."""
+    from harness.bisect.standing import stand, view_of
+    from harness.cli.strip import edges_sentence, next_sentence, strip_line
+    from harness.errors import ConfigError
+    from harness.model.metrics import METRICS
+    from harness.report.bisectlog import read_log, steps_of
+
+    try:
+        text = sys.stdin.read() if file == Path("-") else file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"cannot read {file}: {error}") from error
+    evidence = read_log(text, METRICS)
+    view = None
+    for step in steps_of(evidence):
+        view = view_of(step.plan, stand(step, METRICS))
+        click.echo(f"{view.boots:>4}  {strip_line(view)}  {next_sentence(view)}")
+    if view is not None:
+        click.echo(edges_sentence(view))
+
+
+@bisect.command()
+@click.argument("spec")
+@click.option("--undo", is_flag=True, help="Put it back.")
+@click.option("--reason", default="by hand", show_default=True, help="Why, for the report.")
+def skip(spec: str, undo: bool, reason: str) -> None:
+    """Take the kernel SPEC (or its rung's number) out of the newest unfinished search; it may be running."""
+    from harness.cli.session import Session
+    from harness.errors import ConfigError
+    from harness.model.bisection import Mark
+
+    with Session(ShownProgress()) as session:
+        newest = session.store.bisections.newest(unfinished=True)
+        if newest is None:
+            raise ConfigError("there is no unfinished search", remedy="Begin one with `kab bisect FROM TO`.")
+        found, evidence = stored_search(session, newest)
+        plan = evidence.plan
+        rungs = [
+            index
+            for index, rung in enumerate(plan.rungs)
+            if spec.removeprefix("debian:") in {str(index), rung.release, rung.version, rung.spec.partition(":")[2]}
+        ]
+        if len(rungs) != 1:
+            known = ", ".join(rung.spec for rung in plan.rungs)
+            raise ConfigError(f"{spec} is not a kernel of search {found.id}", remedy=f"Its ladder: {known}.")
+        (rung,) = rungs
+        if rung in {0, plan.last}:
+            raise ConfigError(f"{spec} is an end of the ladder", remedy="Name another end instead of skipping it.")
+        mark = Mark(rung=rung, skip=not undo, reason=reason, after_trials=len(found.trials))
+        session.store.bisections.add_mark(found.id, mark)
+    click.echo(f"{plan.rungs[rung].release} is {'back in' if undo else 'out of'} search {found.id}", err=True)
+
+
+def stored_search(session: "Session", run_id: str | None) -> "tuple[Run, Evidence]":
+    """A stored search, the newest where none is named. Raises ConfigError."""
+    from harness.errors import ConfigError
+    from harness.run.bisect import stored_evidence
+
+    store = session.store
+    wanted = run_id if run_id not in {None, "last"} else store.bisections.newest()
+    if wanted is None:
+        raise ConfigError("there is no search yet", remedy="Begin one with `kab bisect FROM TO`.")
+    found = store.run(wanted)
+    plan = store.bisections.plan(found.id)
+    if plan is None:
+        raise ConfigError(
+            f"run {found.id} is no search but a `kab {found.verb}`", remedy=f"See `kab report {found.id}`."
+        )
+    return found, stored_evidence(store, store.bisections, found, plan)
+
+
+def tell(session: "Session", run_id: str, outcome: "BisectionOutcome | None", *, html: Path | None) -> None:
+    """Print the report of a stored search, and write it as HTML where that is asked for."""
+    from harness.bisect.standing import stand
+    from harness.host.files import write_atomically
+    from harness.model.metrics import METRICS
+    from harness.report.bisection import bisection_summary
+    from harness.report.bisectpage import bisection_html
+
+    found, evidence = stored_search(session, run_id)
+    standing = stand(evidence, METRICS)
+    click.echo(bisection_summary(found, evidence, standing, outcome, METRICS))
+    if html is not None:
+        write_atomically(html, bisection_html(found, evidence, standing, outcome, METRICS).encode())
+        click.echo(f"\nreport: {html}", err=True)

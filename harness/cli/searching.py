@@ -1,0 +1,178 @@
+"""Wiring of `kab bisect`: from options to a ladder, a request and its loop, and back from what is stored."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from harness.cli.session import Session
+from harness.config import Request, build_experiment, load_workloads
+from harness.errors import ConfigError
+from harness.kernels.changelog import read_changelog
+from harness.kernels.ladder import find_ladder
+from harness.model.bisection import BisectionOutcome, BisectionPlan, EdgeWish, PlannedRung
+from harness.model.experiment import Experiment
+from harness.model.history import Step
+from harness.model.kernel import Kernel
+from harness.model.run import Run
+from harness.parse.changelog import changes_between
+from harness.parse.plainjson import to_plain
+from harness.parse.units import parse_fraction
+from harness.run.bisect import BisectLoop, BisectRequest
+
+DEFAULT_MAX_BOOTS = 80
+_LEAST_CONFIDENCE = 0.5
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What the command line says of a search besides its experiment."""
+
+    # FROM and TO, or nothing.
+    ends: tuple[str, ...] = ()
+    ladder: str | None = None
+    flavour: str | None = None
+    suites: tuple[str, ...] = ()
+    every: bool = False
+    edges: str = "auto"
+    confidence: str | None = None
+    crash_is_slow: bool = False
+    resume: bool = False
+    fresh: bool = False
+
+    @property
+    def names_a_ladder(self) -> bool:
+        """Whether there is anything to make a ladder of."""
+        return bool(self.ends or self.ladder)
+
+
+def search(
+    session: Session, request: Request, asked: Asked, *, destroy_data: str, command: tuple[str, ...]
+) -> tuple[Run, BisectionOutcome]:
+    """Make or continue the search, to its end."""
+    stored = _to_resume(session) if asked.resume else None
+    if stored is not None and not _says_anything(request, asked):
+        run, plan = stored
+        experiment, command = run.experiment, run.command
+    else:
+        experiment, plan = _planned(session, request, asked)
+        if stored is not None:
+            _refuse_another(stored, experiment, plan)
+    first, last = session.resolve(plan.rungs[0].spec), session.resolve(plan.rungs[-1].spec)
+    accelerator = request.accelerator or (stored[0].conditions.get("accelerator") if stored else None)
+    with session.bench(
+        first, accelerator=accelerator, connect=request.connect, destroy_data=destroy_data, experiment=experiment
+    ) as bench:
+        bench.disks.check(experiment.disk)
+        wanted = BisectRequest(
+            experiment=experiment,
+            plan=plan,
+            first=first,
+            last=last,
+            conditions=session.conditions(bench),
+            host=bench.host,
+            command=command,
+            max_boots=request.max_boots or DEFAULT_MAX_BOOTS,
+            fresh=asked.fresh,
+        )
+        if stored is not None and wanted.digest != stored[0].digest:
+            raise _differs(stored[0].id, _differences(stored[0].conditions, wanted.conditions, "host"))
+        loop = BisectLoop(
+            ab=session.ab_loop(bench),
+            bisections=session.store.bisections,
+            resolve=session.resolve,
+            changes=changes_of,
+        )
+        return loop.execute(wanted)
+
+
+def changes_of(older: Kernel, newer: Kernel) -> Step:
+    """What the changelogs of two kernels say came between them."""
+    text = read_changelog(newer)
+    if text is None:
+        gap = f"{newer.release} came without a changelog."
+        return Step(older=older.version, newer=newer.version, changes=(), gaps=(gap,))
+    return changes_between(text, older.version, newer.version, older_changelog=read_changelog(older) or "")
+
+
+def _planned(session: Session, request: Request, asked: Asked) -> tuple[Experiment, BisectionPlan]:
+    """The experiment and the ladder; the experiment is checked before any list is fetched. Raises ConfigError."""
+    ends = (asked.ladder,) if asked.ladder else asked.ends or _ends_of(request)
+    # Its cap is that of a proof; --max-boots is that of the search.
+    experiment = build_experiment(replace(request, baseline="-", candidate="-", max_boots=None), load_workloads())
+    confidence = 0.99 if asked.confidence is None else parse_fraction(asked.confidence)
+    if not _LEAST_CONFIDENCE < confidence < 1:
+        raise ConfigError(f"--confidence {asked.confidence}: it must lie between 50% and 100%")
+    ladder = find_ladder(session.kernels, ends, flavour=asked.flavour, suites=asked.suites, every=asked.every)
+    rungs = tuple(
+        PlannedRung(spec=rung.spec, release=rung.kernel.release, version=rung.kernel.version, suites=rung.kernel.suites)
+        for rung in ladder.rungs
+    )
+    if len(rungs) == 2:
+        session.progress.note("nothing lies between the two ends: `kab ab` would do")
+    plan = BisectionPlan(
+        rungs=rungs, edges=EdgeWish(asked.edges), confidence=confidence, crash_is_slow=asked.crash_is_slow
+    )
+    return replace(experiment, baseline=rungs[0].spec, candidate=rungs[-1].spec), plan
+
+
+def _ends_of(request: Request) -> tuple[str, ...]:
+    """The ends that an experiment file names as baseline and candidate."""
+    if request.baseline is None or request.candidate is None:
+        raise ConfigError(
+            "no ladder is named",
+            remedy="Write `kab bisect FROM TO`, or --ladder 'debian:6.12.*', or name both kernels in the "
+            "experiment file; --resume continues the newest unfinished search.",
+        )
+    return request.baseline, request.candidate
+
+
+def _says_anything(request: Request, asked: Asked) -> bool:
+    plain = replace(request, max_boots=None, accelerator=None, connect=None, json=None, html=None)
+    return plain != Request() or replace(asked, resume=False) != Asked()
+
+
+def _to_resume(session: Session) -> tuple[Run, BisectionPlan]:
+    found = session.store.bisections.newest(unfinished=True)
+    if found is None:
+        raise ConfigError(
+            "there is no unfinished search to resume", remedy="`kab runs` lists what there is; drop --resume."
+        )
+    plan = session.store.bisections.plan(found)
+    assert plan is not None, "it is a bisection"
+    return session.store.run(found), plan
+
+
+def _refuse_another(stored: tuple[Run, BisectionPlan], experiment: Experiment, plan: BisectionPlan) -> None:
+    """Raise ConfigError, with what differs, where the command line asks for another search than the stored one."""
+    run, before = stored
+    differences = [
+        *_differences(to_plain(run.experiment), to_plain(experiment), ""),
+        *_differences(to_plain(before), to_plain(plan), ""),
+    ]
+    if differences:
+        raise _differs(run.id, differences)
+
+
+def _differs(run_id: str, differences: list[str]) -> ConfigError:
+    shown = differences[:6] + ([f"and {len(differences) - 6} more"] if len(differences) > 6 else [])
+    return ConfigError(
+        f"search {run_id} cannot be resumed so: {'; '.join(shown)}",
+        remedy="Give --resume alone, with what was asked then, or drop it: that begins a search of its own.",
+    )
+
+
+def _differences(stored: Any, asked: Any, where: str) -> list[str]:
+    return list(_walk(stored, asked, where))
+
+
+def _walk(stored: Any, asked: Any, where: str) -> Iterator[str]:
+    if isinstance(stored, Mapping) and isinstance(asked, Mapping):
+        for key in dict.fromkeys((*stored, *asked)):
+            yield from _walk(stored.get(key), asked.get(key), f"{where}.{key}" if where else str(key))
+    elif isinstance(stored, list) and isinstance(asked, list) and len(stored) != len(asked):
+        yield f"{where} has {len(stored)} entries, not {len(asked)}"
+    elif isinstance(stored, list) and isinstance(asked, list):
+        for index, (one, other) in enumerate(zip(stored, asked, strict=True)):
+            yield from _walk(one, other, f"{where}[{index}]")
+    elif stored != asked:
+        yield f"{where} is {stored}, not {asked}"

@@ -1,0 +1,51 @@
+"""The ladder of a search on one line, and what comes next in one sentence."""
+
+from rich.text import Text
+
+from harness.model.bisection import BisectionPlan, SearchView
+
+_STYLE = {"F": "bold green", "S": "bold red", "f": "green", "s": "red", "x": "dim"}
+# Shades of what is not known, from surely fast to surely slow.
+_SHADES = ((0.2, "green"), (0.4, "yellow4"), (0.6, "yellow"), (0.8, "orange3"), (1.01, "red"))
+
+
+def rung_name(plan: BisectionPlan, rung: int) -> str:
+    """A rung's kernel, short: its upstream version."""
+    version = plan.rungs[rung].version
+    return version.rpartition("-")[0] or version
+
+
+def coloured(view: SearchView) -> Text:
+    """The strip between its ends, in colours; what is unknown is shaded by how likely it is to be slow."""
+    text = Text(f"{rung_name(view.plan, 0)} ")
+    for letter, slow in zip(view.strip, view.slow, strict=True):
+        style = _STYLE.get(letter, "dim")
+        if letter == "." and slow is not None:
+            style = next(colour for limit, colour in _SHADES if slow < limit)
+        text.append(letter, style=style)
+    text.append(f" {rung_name(view.plan, view.plan.last)}")
+    return text
+
+
+def strip_line(view: SearchView) -> str:
+    """The strip between its ends, plain."""
+    return coloured(view).plain
+
+
+def next_sentence(view: SearchView) -> str:
+    """``next 6.12.57 (rung 2): it halves what is left (0.97 bits expected); about 5 boots left``."""
+    if view.next_rung is None:
+        return edges_sentence(view) if not view.reason else view.reason
+    left = "" if view.boots_left is None else f"; about {view.boots_left} boots left, then the proofs"
+    return f"next {rung_name(view.plan, view.next_rung)} (rung {view.next_rung}): {view.reason}{left}"
+
+
+def edges_sentence(view: SearchView) -> str:
+    """``removed between 6.1.192 and 6.12.43, restored between 6.18.15 and 7.2.6 (P 0.998)``."""
+    if not view.edges:
+        return f"no edge (P {view.probability:.3g})"
+    places = ", ".join(
+        f"{edge.kind} between {rung_name(view.plan, edge.before)} and {rung_name(view.plan, edge.after)}"
+        for edge in view.edges
+    )
+    return f"{places} (P {view.probability:.3g})"

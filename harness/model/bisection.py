@@ -1,0 +1,176 @@
+"""A stored search over a ladder: its plan, what was marked by hand, its parts, and its outcome."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harness.errors import ExitCode
+from harness.model.history import Suspect
+from harness.model.verdict import Verdict
+
+
+class RungState(StrEnum):
+    """What a kernel of the ladder is taken to be."""
+
+    FAST = "fast"
+    SLOW = "slow"
+    # Cannot be tested: does not boot, crashes, loses data, or was marked so by hand.
+    SKIP = "skip"
+    # Not measured.
+    UNKNOWN = "unknown"
+
+
+class EdgeKind(StrEnum):
+    """Which way the state changes."""
+
+    REMOVED = "removed"
+    RESTORED = "restored"
+
+
+class EdgeWish(StrEnum):
+    """Which edges the user wants found."""
+
+    AUTO = "auto"
+    REMOVED = "removed"
+    RESTORED = "restored"
+    BOTH = "both"
+
+
+class PartRole(StrEnum):
+    """What an A/B run is for inside a bisection."""
+
+    ENDS = "ends"
+    PROOF = "proof"
+
+
+class Answer(StrEnum):
+    """How a search ended."""
+
+    # Every edge wanted is named, and proven by A/B.
+    FOUND = "found"
+    # The ends are alike and nothing between them is likely to differ.
+    NOTHING = "nothing"
+    # The search named edges that A/B did not confirm.
+    UNPROVEN = "unproven"
+    # The cap was reached, or an end cannot be measured, or nothing left to boot would tell more.
+    UNCERTAIN = "uncertain"
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """0 when the question is answered, 125 when it is not."""
+        return ExitCode.GOOD if self in {Answer.FOUND, Answer.NOTHING} else ExitCode.CANNOT_TELL
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedRung:
+    """A kernel of the ladder as a stored bisection remembers it."""
+
+    # Names this very kernel.
+    spec: str
+    release: str
+    version: str
+    suites: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BisectionPlan:
+    """What is searched, oldest kernel first; together with experiment and conditions, the bisection's identity."""
+
+    rungs: tuple[PlannedRung, ...]
+    edges: EdgeWish = EdgeWish.AUTO
+    # The search ends when one set of edges is as probable as this.
+    confidence: float = 0.99
+    # A kernel that fails counts as slow instead of being skipped.
+    crash_is_slow: bool = False
+
+    @property
+    def last(self) -> int:
+        """Index of the newer end."""
+        return len(self.rungs) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """A kernel taken out of the search (or put back), by hand or because it is no longer to be had."""
+
+    rung: int
+    skip: bool
+    reason: str
+    # How many boots of the search were stored when it was made.
+    after_trials: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """An A/B run that belongs to a bisection; noted before it is made."""
+
+    role: PartRole
+    before: int
+    after: int
+    run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge:
+    """A place where the state changes: after rung `before`, not later than rung `after`."""
+
+    before: int
+    after: int
+    kind: EdgeKind
+    # The A/B run of both neighbours, and what it says; None where it was not made.
+    proof_run: str | None = None
+    verdict: Verdict | None = None
+    reason: str = ""
+    # The likeliest changes first, of so many.
+    suspects: tuple[Suspect, ...] = ()
+    changes: int = 0
+    # What the changelogs do not list.
+    gaps: tuple[str, ...] = ()
+
+    @property
+    def proven(self) -> bool:
+        """Whether A/B found the neighbours to differ the way that the search said."""
+        return self.verdict is (Verdict.SLOWER if self.kind is EdgeKind.REMOVED else Verdict.FASTER)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FoundEdge:
+    """An edge that a search names, and which way it goes."""
+
+    before: int
+    after: int
+    kind: EdgeKind
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchView:
+    """Where a search stands, for displays."""
+
+    plan: BisectionPlan
+    # One letter per rung: F fast, S slow, x skipped; f, s believed so without a boot; . unknown.
+    strip: str
+    # Posterior probability that each rung is slow; None before the ends are known.
+    slow: tuple[float | None, ...]
+    metric: str | None
+    # Boots of ends and search so far, and expected until the edges are named (None: unknown).
+    boots: int
+    boots_left: int | None
+    edges: tuple[FoundEdge, ...]
+    probability: float
+    # The rung to boot next and why, in half a sentence; None when the search is over.
+    next_rung: int | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BisectionOutcome:
+    """What a search came to."""
+
+    answer: Answer
+    # Why, in a sentence.
+    reason: str
+    metric: str | None = None
+    # Posterior probability of the set of edges, before any proof.
+    probability: float = 0.0
+    # Posterior probability that there are two (more) edges which no boot showed.
+    missed: float = 0.0
+    edges: tuple[Edge, ...] = ()

@@ -1,0 +1,210 @@
+"""What a search over a ladder found: plain text, made to be pasted into a mail."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from harness.bisect.findings import Evidence
+from harness.bisect.standing import Standing
+from harness.model.bisection import Answer, BisectionOutcome, BisectionPlan, Edge, EdgeKind, RungState
+from harness.model.history import Suspect
+from harness.model.run import Run
+from harness.model.verdict import Comparison, Decision, Verdict
+from harness.model.workload import Metric
+from harness.report import wording
+from harness.report.layout import columns, wrap
+from harness.report.numbers import NOTHING, number
+
+_LEGEND = "F fast, S slow, x skipped; f, s believed so without a boot; . unknown"
+_STATES = {RungState.UNKNOWN: ""}
+_KINDS = {EdgeKind.REMOVED: "the fast path is lost", EdgeKind.RESTORED: "the fast path is back"}
+_MOVED = frozenset({Verdict.FASTER, Verdict.SLOWER})
+
+
+def bisection_summary(
+    run: Run, evidence: Evidence, standing: Standing, outcome: BisectionOutcome | None, metrics: Mapping[str, Metric]
+) -> str:
+    """The whole summary; pure: the same stored search gives the same text. Without a last newline."""
+    plan = evidence.plan
+    edges: Sequence[Edge] = outcome.edges if outcome else ()
+    sections: list[list[str]] = [
+        _headline(run, plan, outcome, standing),
+        _strip(plan, standing),
+        *(_edge(plan, edge, evidence, metrics) for edge in edges),
+        _rungs(plan, standing, metrics),
+        _ends(plan, evidence, standing, metrics),
+        _listed("Skipped", (f"{plan.rungs[rung].release}: {why}" for rung, why in _notes(standing))),
+        _listed("Mind", standing.warnings),
+        _environment(run),
+        ["How to repeat", f"  {wording.repeat_command(run)}"],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in sections if lines)
+
+
+def _name(plan: BisectionPlan, rung: int) -> str:
+    return plan.rungs[rung].release
+
+
+def _headline(run: Run, plan: BisectionPlan, outcome: BisectionOutcome | None, standing: Standing) -> list[str]:
+    word = str(outcome.answer).upper() if outcome else "OPEN"
+    lines = [f"kab bisect {run.id}: {word}"]
+    edges = outcome.edges if outcome else standing.edges
+    for edge in edges:
+        lines += wrap(f"{edge.kind} between {_name(plan, edge.before)} and {_name(plan, edge.after)}.", indent="  ")
+    if outcome is None:
+        coming = standing.next
+        reason = (
+            f"next is {_name(plan, coming.rung)}: {coming.reason}"
+            if coming
+            else standing.blocked or "the ends are not measured yet"
+            if not standing.edges
+            else "its edges are to be proven"
+        )
+        lines += wrap(f"Not finished: {reason}.")
+    elif outcome.answer is Answer.NOTHING:
+        lines += wrap(f"Nothing between the ends: {outcome.reason}.")
+    else:
+        lines += wrap(f"Why: {outcome.reason}.")
+    if standing.metric is not None:
+        lines += wrap(f"Metric: {standing.metric.name}, {standing.metric.how}.")
+    if standing.result is not None:
+        counts = ", ".join(
+            f"{count}: {share:.3g}" for count, share in sorted(standing.result.counts.items()) if share >= 0.0005
+        )
+        lines += wrap(
+            f"Believed before any proof with probability {standing.result.probability:.4g} "
+            f"(by number of edges: {counts})."
+        )
+    return lines
+
+
+def _strip(plan: BisectionPlan, standing: Standing) -> list[str]:
+    first, last = plan.rungs[0].version, plan.rungs[-1].version
+    return [f"The ladder ({len(plan.rungs)} kernels; {_LEGEND})", f"  {first} {standing.strip} {last}"]
+
+
+def _rungs(plan: BisectionPlan, standing: Standing, metrics: Mapping[str, Metric]) -> list[str]:
+    """Every kernel that was booted."""
+    name = standing.metric.name if standing.metric else "metric"
+    unit = metrics[name].unit if name in metrics else ""
+    rows = [("rung", "kernel", "boots", f"{name} {unit}".strip(), "state", "P(slow)")]
+    for index, (rung, there) in enumerate(zip(plan.rungs, standing.rungs, strict=True)):
+        if there.boots or there.state is RungState.SKIP:
+            slow = NOTHING if there.slow is None else f"{there.slow:.3f}"
+            state = _STATES.get(there.state, str(there.state))
+            rows.append((str(index), rung.release, str(there.boots), number(there.median), state, slow))
+    if len(rows) == 1:
+        return []
+    return ["Kernels booted", *(f"  {line}" for line in columns(rows, left={1, 4}))]
+
+
+def _edge(plan: BisectionPlan, edge: Edge, evidence: Evidence, metrics: Mapping[str, Metric]) -> list[str]:
+    """One edge: its neighbours, proof, other metrics, suspects."""
+    lines = wrap(
+        f"{str(edge.kind).capitalize()}: last {_name(plan, edge.before)} (rung {edge.before}), "
+        f"first {_name(plan, edge.after)} (rung {edge.after}); {_KINDS[edge.kind]}"
+    )
+    apart = edge.after - edge.before - 1
+    if apart:
+        lines += wrap(f"{wording.counted(apart, 'kernel')} between them could not be tested: a set.", indent="  ")
+    decision = next((d for part, _, d in evidence.proofs if part.run_id == edge.proof_run), None)
+    lines += _proof(edge, decision, metrics)
+    lines += _suspects(edge)
+    return lines
+
+
+def _proof(edge: Edge, decision: Decision | None, metrics: Mapping[str, Metric]) -> list[str]:
+    if decision is None:
+        return ["  Proof: none was made."]
+    leading = wording.deciding(decision)
+    word = "proven" if edge.proven else f"NOT proven, A/B says {edge.verdict}"
+    effect = f"{wording.figures(leading)}" if leading else decision.reason
+    lines = wrap(f"Proof: {word}: {effect}; A/B run {edge.proof_run}.", indent="  ", hang="    ")
+    agree, against = [], []
+    for found in wording.shown(decision, metrics):
+        metric = metrics.get(found.metric)
+        if metric is None or found.metric == decision.metric or found.verdict not in _MOVED or found.ratio is None:
+            continue
+        if found.verdict is decision.verdict:
+            agree.append(wording.effect(found))
+        elif not metric.witness:
+            against.append(wording.effect(found))
+    if agree:
+        lines += wrap(f"Agree: {'; '.join(agree[:4])}.", indent="  ", hang="    ")
+    if against:
+        lines += wrap(f"Contradict: {'; '.join(against[:4])}.", indent="  ", hang="    ")
+    return lines
+
+
+def _suspects(edge: Edge) -> list[str]:
+    """The suspects, after what the changelogs do not list: the culprit may be among that."""
+    lines = [line for gap in edge.gaps for line in wrap(f"Mind: {gap}", indent="  ", hang="    ")]
+    if not edge.suspects:
+        which = (
+            f"none of the {edge.changes} changes listed fits the workload" if edge.changes else "no change is listed"
+        )
+        return [*lines, *wrap(f"Suspects: {which}.", indent="  ")]
+    count = wording.counted(edge.changes, "change")
+    lines += wrap(f"Suspects, the likeliest first, of {count} that the changelog lists:", indent="  ")
+    for suspect in edge.suspects:
+        lines += wrap(_suspect(suspect), indent="    ", hang="        ")
+    return lines
+
+
+def _suspect(suspect: Suspect) -> str:
+    change = suspect.change
+    revert = "revert of " if suspect.revert else ""
+    where = change.point_release or change.version
+    return f"{suspect.score:>2}  {revert}{change.subject} ({where}; {', '.join(suspect.matched) or 'its words'})"
+
+
+def _ends(plan: BisectionPlan, evidence: Evidence, standing: Standing, metrics: Mapping[str, Metric]) -> list[str]:
+    """What A/B says of the ends, and metrics that tell another story than the one followed."""
+    decision = evidence.ends_decision
+    if decision is None:
+        return []
+    leading = wording.deciding(decision)
+    figures = f": {wording.figures(leading)}" if leading else f": {decision.reason}"
+    lines = ["The ends"]
+    lines += wrap(
+        f"{_name(plan, plan.last)} against {_name(plan, 0)}: {decision.verdict}{figures}.", indent="  ", hang="    "
+    )
+    followed = standing.metric.name if standing.metric else None
+    # Of all metrics some always differ; another story is told by one that may decide.
+    telling = evidence.experiment.workload.deciding
+    other = [found for found in _moved(decision, metrics) if found.metric != followed and found.metric in telling]
+    mine = decision.comparisons.get(followed or "")
+    if other and (mine is None or mine.verdict not in _MOVED):
+        told = "; ".join(wording.effect(found) for found in other[:4])
+        lines += wrap(
+            f"They differ by other metrics than {followed}: {told}. That is another story, of its own edges: "
+            f"--metric {other[0].metric} searches for those.",
+            indent="  ",
+            hang="    ",
+        )
+    return lines
+
+
+def _moved(decision: Decision, metrics: Mapping[str, Metric]) -> list[Comparison]:
+    return [found for found in wording.shown(decision, metrics) if found.verdict in _MOVED and found.ratio is not None]
+
+
+def _notes(standing: Standing) -> Iterable[tuple[int, str]]:
+    return ((index, rung.note) for index, rung in enumerate(standing.rungs) if rung.note)
+
+
+def _listed(title: str, items: Iterable[str]) -> list[str]:
+    lines = [line for item in items for line in wrap(item, indent="  ", hang="    ")]
+    return [title, *lines] if lines else []
+
+
+def _environment(run: Run) -> list[str]:
+    facts = {
+        "host": "; ".join(f"{key} {value}" for key, value in run.conditions.items()),
+        **wording.setting_lines(run.experiment),
+        "kab": f"{run.kab_version}, seed {run.seed}",
+    }
+    width = max(map(len, facts))
+    lines = ["Environment"]
+    for name, fact in facts.items():
+        if fact:
+            lines += wrap(f"{name.ljust(width)}  {fact}", indent="  ", hang=" " * (width + 4))
+    return lines

@@ -1,0 +1,180 @@
+"""A search as text, one line for each boot: for people to read and for `kab bisect replay` to make again.
+
+    # comment
+    experiment {...}                       as harness.parse.experimentjson writes it
+    plan {...}                             all of the plan
+    confirm yes                            a crash counts when it was seen twice (emulation)
+    boot ends 0.0.0 baseline ok 3f2a99 {"queue_depth": [3.2, 3.3]}    # 6.1.192-2
+    decided ends {...}                     what A/B said of them
+    boot search 12.0.0 candidate ok 77ab01 {...}
+    skip 4 11 "by hand"                    rung, after so many boots of the search; `unskip` puts it back
+
+A boot's place is BLOCK.ORDER.ATTEMPT; the block of a boot of the search itself is its rung.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+
+from harness.bisect.findings import Evidence
+from harness.errors import ConfigError
+from harness.model.bisection import BisectionPlan, Mark, Part, PartRole
+from harness.model.experiment import Arm, Experiment, TrialSpec
+from harness.model.trial import Outcome, Trial
+from harness.model.verdict import Decision
+from harness.model.workload import Metric
+from harness.parse.experimentjson import experiment_from_json, experiment_to_json
+from harness.parse.plainjson import canonical, from_plain, to_plain
+from harness.stats.decide import decide
+
+_FIRST = "# kab bisect log, version 1"
+_DIGEST_DIGITS = 16
+
+
+def write_log(run_id: str, evidence: Evidence) -> str:
+    """The log of a search."""
+    plan = evidence.plan
+    lines = [
+        _FIRST,
+        f"# search {run_id} from {plan.rungs[0].spec} to {plan.rungs[-1].spec}, {len(plan.rungs)} kernels",
+        f"experiment {experiment_to_json(evidence.experiment)}",
+        f"plan {canonical(plan)}",
+        f"confirm {'yes' if evidence.confirm else 'no'}",
+    ]
+    for trial in evidence.ends:
+        rung = 0 if trial.spec.arm is Arm.BASELINE else plan.last
+        lines.append(_boot("ends", trial, plan, rung))
+    if evidence.ends_decision is not None:
+        lines.append(f"decided ends {canonical(evidence.ends_decision)}")
+    marks = sorted(evidence.marks, key=lambda mark: mark.after_trials)
+    for count, trial in enumerate(evidence.trials):
+        lines += [_mark(mark) for mark in marks if mark.after_trials == count]
+        lines.append(_boot("search", trial, plan, trial.spec.block))
+    lines += [_mark(mark) for mark in marks if mark.after_trials >= len(evidence.trials)]
+    for part, trials, decision in evidence.proofs:
+        name = f"proof:{part.before}-{part.after}:{part.run_id}"
+        for trial in trials:
+            rung = part.before if trial.spec.arm is Arm.BASELINE else part.after
+            lines.append(_boot(name, trial, plan, rung))
+        lines.append(f"decided {name} {canonical(decision)}")
+    return "\n".join(lines) + "\n"
+
+
+def _boot(part: str, trial: Trial, plan: BisectionPlan, rung: int) -> str:
+    spec = trial.spec
+    place = f"{spec.block}.{spec.order}.{spec.attempt}"
+    values = json.dumps(to_plain(trial.samples)) if trial.samples else json.dumps(trial.message)
+    digest = trial.kernel_digest[:_DIGEST_DIGITS]
+    return f"boot {part} {place} {spec.arm} {trial.outcome} {digest} {values} # {plan.rungs[rung].version}"
+
+
+def _mark(mark: Mark) -> str:
+    return f"{'skip' if mark.skip else 'unskip'} {mark.rung} {mark.after_trials} {json.dumps(mark.reason)}"
+
+
+@dataclass(slots=True)
+class _Read:
+    """A log while it is read."""
+
+    experiment: Experiment | None = None
+    plan: BisectionPlan | None = None
+    confirm: bool = False
+    boots: dict[str, list[Trial]] = field(default_factory=dict)
+    decided: dict[str, Decision] = field(default_factory=dict)
+    marks: list[Mark] = field(default_factory=list)
+
+
+def read_log(text: str, metrics: Mapping[str, Metric]) -> Evidence:
+    """The inverse of `write_log`; logs that were cut off are read as far as they go. Raises ConfigError with the line.
+
+    The ends of a log without their decision are decided anew.
+    """
+    lines = text.splitlines()
+    if not lines or lines[0] != _FIRST:
+        raise ConfigError("that is no log of a search", remedy="`kab bisect log` prints one.")
+    read = _Read()
+    for number, line in enumerate(lines, 1):
+        try:
+            _take(read, line)
+        except (ValueError, KeyError, IndexError, TypeError, ConfigError) as error:
+            raise ConfigError(f"line {number} of the log cannot be read: {error}") from error
+    if read.experiment is None or read.plan is None:
+        raise ConfigError("the log names no experiment or no plan")
+    ends = tuple(read.boots.get("ends", ()))
+    decision = read.decided.get("ends")
+    if decision is None and ends and "search" in read.boots:
+        decision = decide(read.experiment, metrics, ends, confirm=read.confirm)
+    return Evidence(
+        plan=read.plan,
+        experiment=read.experiment,
+        confirm=read.confirm,
+        ends=ends if decision else (),
+        ends_decision=decision,
+        trials=tuple(read.boots.get("search", ())),
+        marks=tuple(read.marks),
+        proofs=tuple(
+            (_part(name), tuple(trials), read.decided[name])
+            for name, trials in read.boots.items()
+            if name.startswith("proof:") and name in read.decided
+        ),
+    )
+
+
+def steps_of(evidence: Evidence) -> Iterator[Evidence]:
+    """The evidence as it was before each boot of the search, and at its end."""
+    if evidence.ends_decision is None:
+        yield evidence
+        return
+    for count in range(len(evidence.trials)):
+        marks = tuple(mark for mark in evidence.marks if mark.after_trials <= count)
+        yield replace(evidence, trials=evidence.trials[:count], marks=marks, proofs=())
+    yield evidence
+
+
+def _take(read: _Read, line: str) -> None:
+    word, _, rest = line.strip().partition(" ")
+    match word:
+        case "" | "#":
+            pass
+        case "experiment":
+            read.experiment = experiment_from_json(rest)
+        case "plan":
+            read.plan = from_plain(BisectionPlan, json.loads(rest))
+        case "confirm":
+            read.confirm = rest == "yes"
+        case "boot":
+            part, trial = _trial(rest)
+            read.boots.setdefault(part, []).append(trial)
+        case "decided":
+            part, _, document = rest.partition(" ")
+            read.decided[part] = from_plain(Decision, json.loads(document))
+        case "skip" | "unskip":
+            rung, after, reason = rest.split(" ", 2)
+            read.marks.append(
+                Mark(rung=int(rung), skip=word == "skip", reason=json.loads(reason), after_trials=int(after))
+            )
+        case _:
+            if not word.startswith("#"):
+                raise ValueError(f"unknown word {word!r}")
+
+
+def _trial(rest: str) -> tuple[str, Trial]:
+    part, place, arm, outcome, digest, values = rest.split(" ", 5)
+    block, order, attempt = (int(number) for number in place.split("."))
+    said, _ = json.JSONDecoder().raw_decode(values)
+    samples: dict[str, tuple[float, ...]] = {}
+    if not isinstance(said, str):
+        samples = {name: tuple(float(value) for value in many) for name, many in said.items()}
+    return part, Trial(
+        spec=TrialSpec(block=block, order=order, arm=Arm(arm), attempt=attempt),
+        kernel_digest=digest,
+        outcome=Outcome(outcome),
+        message=said if isinstance(said, str) else "",
+        samples=samples,
+    )
+
+
+def _part(name: str) -> Part:
+    _, rungs, run_id = name.split(":", 2)
+    before, after = (int(rung) for rung in rungs.split("-"))
+    return Part(role=PartRole.PROOF, before=before, after=after, run_id=run_id)

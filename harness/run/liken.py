@@ -1,0 +1,196 @@
+"""One kernel against a stored run's two sides: a few boots, and which side they are like."""
+
+import math
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from harness import __version__
+from harness.bisect.findings import Evidence, findings_of
+from harness.bisect.liken import References, likeness, log_odds
+from harness.bisect.metric import logs
+from harness.bisect.standing import stand
+from harness.errors import ConfigError, HostError
+from harness.model.bisection import RungState
+from harness.model.experiment import Arm, Experiment
+from harness.model.guest import Accelerator
+from harness.model.kernel import Kernel
+from harness.model.run import Run
+from harness.model.trial import Outcome, Trial
+from harness.model.verdict import Decision, Verdict
+from harness.model.workload import Metric
+from harness.plan import MAX_LOSSES, experiment_digest, search_spec
+from harness.run.ab import AbLoop, record_of
+from harness.stats.blocks import boot_value
+from harness.stats.faults import faults_of
+
+# Conditions that may differ between the stored run and now without making boots incomparable.
+_FREE_CONDITIONS = frozenset({"kab", "host_kernel"})
+_MAX_UNLIKE = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Likeness:
+    """What a kernel is compared with."""
+
+    # The stored run, its metric, and per-boot medians of that metric on both sides.
+    run: Run
+    metric: Metric
+    fast: tuple[float, ...]
+    slow: tuple[float, ...]
+
+    def references(self, values: tuple[float, ...] = ()) -> tuple[References, tuple[float, ...]]:
+        """Both sides and `values` as logs."""
+        found = logs(self.metric, {0: self.fast, 1: self.slow, 2: values})
+        return References(fast=tuple(found[0]), slow=tuple(found[1])), tuple(found[2])
+
+
+def likeness_of_ab(run: Run, decision: Decision | None, metrics: Mapping[str, Metric]) -> Likeness:
+    """Both arms of an A/B run. Raises ConfigError where it did not find them to differ."""
+    if decision is None or decision.metric is None or decision.verdict not in {Verdict.FASTER, Verdict.SLOWER}:
+        raise ConfigError(
+            f"run {run.id} did not find its arms to differ: there is nothing to be like",
+            remedy="Name an A/B run that ended as faster or slower, or a search that found an edge.",
+        )
+    name = decision.metric
+    values = {
+        arm: tuple(
+            value
+            for trial in run.trials
+            if trial.spec.arm is arm and trial.outcome is Outcome.OK and (value := boot_value(trial, name)) is not None
+        )
+        for arm in Arm
+    }
+    slower = decision.verdict is Verdict.SLOWER
+    fast, slow = (Arm.BASELINE, Arm.CANDIDATE) if slower else (Arm.CANDIDATE, Arm.BASELINE)
+    return Likeness(run=run, metric=metrics[name], fast=values[fast], slow=values[slow])
+
+
+def likeness_of_search(run: Run, evidence: Evidence, metrics: Mapping[str, Metric]) -> Likeness:
+    """Kernels that a search knows to be fast, and to be slow. Raises ConfigError where it knows only one kind."""
+    standing = stand(evidence, metrics)
+    groups: dict[RungState, tuple[float, ...]] = {}
+    if standing.metric is not None:
+        values = findings_of(evidence).values(standing.metric.name, range(len(standing.rungs)))
+        for state in (RungState.FAST, RungState.SLOW):
+            rungs = [rung for rung, there in enumerate(standing.rungs) if there.state is state]
+            groups[state] = tuple(value for rung in rungs for value in values.get(rung, ()))
+    if standing.metric is None or min(map(len, groups.values())) < 2:
+        raise ConfigError(
+            f"search {run.id} has not booted both fast and slow kernels: there is nothing to be like",
+            remedy="Let it go on (`kab bisect --resume`), or name an A/B run that ended as faster or slower.",
+        )
+    return Likeness(
+        run=run,
+        metric=metrics[standing.metric.name],
+        fast=groups[RungState.FAST],
+        slow=groups[RungState.SLOW],
+    )
+
+
+def check_conditions(like: Likeness, conditions: Mapping[str, str]) -> None:
+    """Raise ConfigError where boots of now cannot be compared with those of the stored run."""
+    stored = like.run.conditions
+    differing = [
+        f"{name} was {stored[name]}, is {conditions[name]}"
+        for name in stored
+        if name in conditions and name not in _FREE_CONDITIONS and stored[name] != conditions[name]
+    ]
+    if differing:
+        raise ConfigError(
+            f"boots of now cannot be compared with run {like.run.id}: {'; '.join(differing)}",
+            remedy="Measure a run to be like again, under the conditions of now.",
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LikenLoop:
+    """Boots a kernel until it is told which side it is like."""
+
+    ab: AbLoop
+    error: float
+    max_boots: int
+
+    def execute(
+        self, like: Likeness, kernel: Kernel, *, spec: str, conditions: Mapping[str, str], host: Mapping[str, str],
+        command: tuple[str, ...],
+    ) -> tuple[Run, Decision]:  # fmt: skip
+        """The closed run and its decision: SAME as the fast side, SLOWER, or INCONCLUSIVE. Raises HostError."""
+        experiment = replace(like.run.experiment, candidate=spec, metric=like.metric.name, error=self.error)
+        digest = experiment_digest(
+            experiment, baseline_digest=like.run.id, candidate_digest=kernel.digest, conditions=conditions
+        )
+        run = Run(
+            id=self.ab.new_run_id(),
+            verb="test",
+            digest=digest,
+            experiment=experiment,
+            baseline=like.run.baseline,
+            candidate=record_of(kernel),
+            seed=secrets.randbits(31),
+            conditions=conditions,
+            host=host,
+            command=command,
+            kab_version=__version__,
+            created=datetime.now(UTC),
+        )
+        self.ab.store.create_run(run)
+        self.ab.progress.run_started(run, resumed_trials=0)
+        trials: list[Trial] = []
+        while (decision := self._decide(like, trials)) is None:
+            self._boot(experiment, run, kernel, trials)
+        self.ab.progress.decided(decision)
+        self.ab.store.finish(run.id, decision)
+        return replace(run, trials=tuple(trials)), decision
+
+    def _boot(self, experiment: Experiment, run: Run, kernel: Kernel, trials: list[Trial]) -> None:
+        planned = search_spec(run.seed, 0, len(trials))
+        self.ab.progress.trial_started(planned, kernel)
+        trial = self.ab.make_trial(experiment, planned, kernel)
+        self.ab.store.append_trial(run.id, trial)
+        trials.append(replace(trial, artifacts={}))
+        self.ab.progress.trial_finished(trial)
+        if len(trials) >= MAX_LOSSES and all(one.outcome is Outcome.LOST for one in trials[-MAX_LOSSES:]):
+            raise HostError(
+                f"{MAX_LOSSES} boots in a row were lost: {trial.message}",
+                remedy="That is the host's trouble, not the kernel's: see `kab doctor`.",
+            )
+
+    def _decide(self, like: Likeness, trials: list[Trial]) -> Decision | None:
+        """None: another boot."""
+        fault = next(iter(faults_of(trials, confirm=self.ab.accelerator is Accelerator.TCG).values()), None)
+        failed = [trial for trial in trials if trial.outcome not in {Outcome.OK, Outcome.LOST}]
+        if fault is not None:
+            why = f"the kernel failed: {fault.outcome} in {fault.failed} of {fault.boots} boots ({fault.message})"
+            return self._decision(like, Verdict.INCONCLUSIVE, why)
+        if len(failed) >= _MAX_UNLIKE:
+            return self._decision(like, Verdict.INCONCLUSIVE, f"{len(failed)} boots failed, each in another way")
+        ran = [trial for trial in trials if trial.outcome is Outcome.OK]
+        medians = tuple(value for trial in ran if (value := boot_value(trial, like.metric.name)) is not None)
+        if len(medians) < len(ran):
+            return self._decision(like, Verdict.INCONCLUSIVE, f"a boot gave no {like.metric.name}")
+        references, values = like.references(medians)
+        slow = likeness(references, values, self.error)
+        if slow is None and len(ran) < self.max_boots:
+            return None
+        told = f"{like.metric.name} {', '.join(f'{value:.4g}' for value in medians)}; {_sides(like)}"
+        if slow is None:
+            return self._decision(like, Verdict.INCONCLUSIVE, f"{told}: like neither clearly enough")
+        odds = math.exp(min(abs(log_odds(references, values)), 30.0))
+        side = "slow" if slow else "fast"
+        return self._decision(
+            like, Verdict.SLOWER if slow else Verdict.SAME, f"{told}: like the {side} side, {odds:.3g} to 1"
+        )
+
+    def _decision(self, like: Likeness, verdict: Verdict, reason: str) -> Decision:
+        return Decision(
+            verdict=verdict, metric=like.metric.name, how=f"as in run {like.run.id}", reason=reason, final=True
+        )
+
+
+def _sides(like: Likeness) -> str:
+    """``fast 3.1 to 3.3, slow 0.94 to 1.03``."""
+    return ", ".join(
+        f"{name} {min(values):.4g} to {max(values):.4g}" for name, values in (("fast", like.fast), ("slow", like.slow))
+    )

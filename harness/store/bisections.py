@@ -1,0 +1,107 @@
+"""What bisections keep besides their run; implements harness.interfaces.Bisections."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from datetime import UTC, datetime
+
+from sqlalchemy import Connection, insert, select, update
+
+from harness.errors import ConfigError, HostError
+from harness.model.bisection import BisectionOutcome, BisectionPlan, Mark, Part, PartRole
+from harness.model.run import Run, RunState
+from harness.parse.plainjson import from_plain, to_plain
+from harness.store.rows import run_row
+from harness.store.schema import bisections, marks, parts, runs
+
+_Transaction = Callable[[], AbstractContextManager[Connection]]
+
+
+class SqlBisections:
+    """Plans, marks, parts and outcomes; made by SqlStore, whose transactions it uses. Raises HostError as that does."""
+
+    def __init__(self, reading: _Transaction, writing: _Transaction, name: str) -> None:
+        self._reading = reading
+        self._writing = writing
+        self._name = name
+
+    def create(self, run: Run, plan: BisectionPlan) -> None:
+        """Store a new open run together with its plan. Raises HostError when its id is taken."""
+        with self._writing() as connection:
+            if connection.execute(select(runs.c.key).where(runs.c.id == run.id)).first() is not None:
+                raise HostError(f"there is a run {run.id} in {self._name} already", remedy="Run the command again.")
+            connection.execute(insert(runs).values(run_row(run)))
+            key = self._key(connection, run.id)
+            connection.execute(insert(bisections).values(run_key=key, plan=to_plain(plan), outcome=None))
+
+    def plan(self, run_id: str) -> BisectionPlan | None:
+        """The plan of a run, None when it is no bisection. Raises ConfigError for an unknown run."""
+        with self._reading() as connection:
+            key = self._key(connection, run_id)
+            document = connection.execute(select(bisections.c.plan).where(bisections.c.run_key == key)).scalar()
+        return None if document is None else from_plain(BisectionPlan, document)
+
+    def add_mark(self, run_id: str, mark: Mark) -> None:
+        """Take a rung out, or put it back."""
+        with self._writing() as connection:
+            key = self._key(connection, run_id)
+            connection.execute(insert(marks).values(run_key=key, rung=mark.rung, document=to_plain(mark)))
+
+    def marks(self, run_id: str) -> tuple[Mark, ...]:
+        """All marks, in the order they were made."""
+        with self._reading() as connection:
+            key = self._key(connection, run_id)
+            query = select(marks.c.document).where(marks.c.run_key == key).order_by(marks.c.key)
+            return tuple(from_plain(Mark, document) for document in connection.execute(query).scalars())
+
+    def add_part(self, run_id: str, part: Part) -> None:
+        """Note an A/B run that is going to be made. Raises HostError when there is one for this place already."""
+        with self._writing() as connection:
+            key = self._key(connection, run_id)
+            connection.execute(
+                insert(parts).values(
+                    run_key=key, role=part.role.value, before=part.before, after=part.after, part_id=part.run_id
+                )
+            )
+
+    def parts(self, run_id: str) -> tuple[Part, ...]:
+        """All parts, in the order they were noted."""
+        with self._reading() as connection:
+            key = self._key(connection, run_id)
+            rows = connection.execute(select(parts).where(parts.c.run_key == key).order_by(parts.c.key)).mappings()
+            return tuple(
+                Part(role=PartRole(row["role"]), before=row["before"], after=row["after"], run_id=row["part_id"])
+                for row in rows
+            )
+
+    def finish(self, run_id: str, outcome: BisectionOutcome) -> None:
+        """Store the outcome and close the run; a second time replaces the outcome."""
+        with self._writing() as connection:
+            key = self._key(connection, run_id)
+            connection.execute(update(bisections).where(bisections.c.run_key == key).values(outcome=to_plain(outcome)))
+            connection.execute(
+                update(runs)
+                .where(runs.c.key == key)
+                .values(state=RunState.FINISHED.value, finished=datetime.now(UTC).isoformat())
+            )
+
+    def outcome(self, run_id: str) -> BisectionOutcome | None:
+        """What the search came to, None while it is open."""
+        with self._reading() as connection:
+            key = self._key(connection, run_id)
+            document = connection.execute(select(bisections.c.outcome).where(bisections.c.run_key == key)).scalar()
+        return None if document is None else from_plain(BisectionOutcome, document)
+
+    def newest(self, *, unfinished: bool = False) -> str | None:
+        """Id of the newest bisection, or of the newest that is not finished."""
+        query = select(runs.c.id).join(bisections, bisections.c.run_key == runs.c.key).order_by(runs.c.key.desc())
+        if unfinished:
+            query = query.where(runs.c.state == RunState.OPEN.value)
+        with self._reading() as connection:
+            found: str | None = connection.execute(query.limit(1)).scalar()
+        return found
+
+    def _key(self, connection: Connection, run_id: str) -> int:
+        key: int | None = connection.execute(select(runs.c.key).where(runs.c.id == run_id)).scalar()
+        if key is None:
+            raise ConfigError(f"there is no run {run_id} in {self._name}", remedy="`kab runs` lists what there is.")
+        return key

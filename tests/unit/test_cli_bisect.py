@@ -1,0 +1,332 @@
+"""`kab bisect` and `kab test` on the command line: wrong usage, what is stored, logs that make the search again."""
+
+import io
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from factories import run as make_stored
+from ladders import World, changes, edges, kernel, loop, plan, request
+
+from harness.bisect.standing import stand
+from harness.cli import searching
+from harness.cli.errors import run_command
+from harness.cli.progress import JsonProgress, LineProgress, LiveProgress
+from harness.cli.session import Session
+from harness.errors import ConfigError, ExitCode
+from harness.host.locks import try_lock
+from harness.model.bisection import BisectionPlan
+from harness.model.experiment import Experiment
+from harness.model.history import Ladder, Rung
+from harness.model.kernel import AvailableKernel, PackageLayout
+from harness.model.metrics import METRICS
+from harness.report.bisectlog import read_log, steps_of, write_log
+from harness.run.bisect import stored_evidence
+from harness.store import SqlStore
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture(autouse=True)
+def _own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAB_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("KAB_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("KAB_SETTINGS", str(tmp_path / "settings.yaml"))
+
+
+def make(tmp_path: Path, *, max_boots: int = 60) -> str:
+    """A stored search; finished, unless the cap ends it. Returns its id."""
+    with SqlStore(tmp_path / "state" / "results.sqlite") as store:
+        run, _ = loop(store, World()).execute(request(max_boots=max_boots))
+    return run.id
+
+
+@pytest.mark.parametrize("verb", [["bisect"], ["test"], *(["bisect", name] for name in ("status", "log", "replay"))])
+def test_help(verb: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command([*verb, "--help"]) == 0
+    assert len(capsys.readouterr().out) > 100
+
+
+def test_help_of_bisect_names_its_verbs(capsys: pytest.CaptureFixture[str]) -> None:
+    run_command(["bisect", "--help"])
+    text = capsys.readouterr().out
+    for word in ("status", "log", "replay", "skip", "report", "--resume", "--edges", "--confidence", "125"):
+        assert word in text
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["bisect"], "no ladder is named"),
+        (["bisect", "debian:6.1", "debian:7.3", "--metric", "write_iop"], "write_iops"),
+        (["bisect", "debian:6.1", "debian:7.3", "--edges", "none"], "none"),
+        (["bisect", "debian:6.1", "debian:7.3", "--confidence", "40%"], "--confidence 40%"),
+        (["bisect", "debian:6.1", "debian:7.3", "--ladder", "debian:6.*"], "not both"),
+        (["bisect", "--resume"], "no unfinished search"),
+        (["bisect", "log"], "there is no search yet"),
+        (["bisect", "status", "nothing"], "nothing"),
+        (["bisect", "skip", "debian:6.12"], "no unfinished search"),
+        (["bisect", "replay", "/nonexistent"], "/nonexistent"),
+        (["test", "debian:6.12"], "--like"),
+        (["test", "debian:6.12", "--like", "nothing"], "nothing"),
+        (["test", "debian:6.12", "--like", "last", "--error", "60%"], "--error 60%"),
+    ],
+)
+def test_wrong_usage_is_129_with_one_clear_message(
+    argv: list[str], words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_command(argv) == ExitCode.USAGE
+    said = capsys.readouterr().err
+    assert words in said
+    assert "Traceback" not in said
+
+
+def test_report_of_a_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make(tmp_path)
+    assert run_command(["bisect", "report"]) == ExitCode.GOOD
+    text = capsys.readouterr().out
+    for words in (
+        "FOUND",
+        "removed between 6.1.192-2-cloud-amd64 and 6.12.43-1-cloud-amd64",
+        "restored between 6.18.15-1-cloud-amd64 and 7.2.6-1-cloud-amd64",
+        "proven",
+        "btrfs: don't force DIO writes to be serialized",
+        "kab bisect debian:6.1 debian:7.3 --fs btrfs --seed",
+    ):
+        assert words in " ".join(text.split())
+    assert max(map(len, text.splitlines())) <= 96
+    # `kab report` knows it too, and says the same.
+    assert run_command(["report", run]) == ExitCode.GOOD
+    assert capsys.readouterr().out == text
+    assert run_command(["runs"]) == 0
+    assert "found" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("max_boots", [60, 11])
+def test_report_as_one_html_file(tmp_path: Path, max_boots: int, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make(tmp_path, max_boots=max_boots)
+    page = tmp_path / "report.html"
+    run_command(["bisect", "report", "--html", str(page)])
+    text = page.read_text()
+    assert text.startswith("<!DOCTYPE html>")
+    assert "<script" not in text
+    assert text.count('<circle class="fast"') >= 8
+    if max_boots == 60:
+        assert text.count('<rect class="edge"') == 2
+    other = tmp_path / "other.html"
+    run_command(["report", run, "--html", str(other)])
+    assert other.read_text() == text
+    assert run_command(["report", run, "--json", "-"]) == ExitCode.USAGE
+    assert "has no JSON report" in capsys.readouterr().err
+
+
+def test_status_of_an_unfinished_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(tmp_path, max_boots=11)
+    assert run_command(["bisect", "status"]) == 0
+    text = capsys.readouterr().out
+    assert "unfinished  11 boots" in text
+    assert "next " in text
+    assert run_command(["bisect", "report"]) == ExitCode.CANNOT_TELL
+
+
+def test_an_open_search_takes_skips(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(tmp_path, max_boots=9)
+    assert run_command(["bisect", "skip", "6.12.43-1-cloud-amd64"]) == 0
+    run_command(["bisect", "status"])
+    assert "6.1.192 Fx" in capsys.readouterr().out
+    assert run_command(["bisect", "skip", "1", "--undo"]) == 0
+    run_command(["bisect", "status"])
+    assert "6.1.192 F." in capsys.readouterr().out
+    assert run_command(["bisect", "skip", "0"]) == ExitCode.USAGE
+    assert "is an end of the ladder" in capsys.readouterr().err
+
+
+def test_an_ab_run_is_no_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make(tmp_path)
+    with SqlStore(tmp_path / "state" / "results.sqlite") as store:
+        part = store.bisections.parts(run)[0].run_id
+    assert run_command(["bisect", "log", part]) == ExitCode.USAGE
+    assert "is no search but a `kab ab`" in capsys.readouterr().err
+
+
+def test_a_log_replays_to_the_same_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make(tmp_path)
+    assert run_command(["bisect", "log"]) == 0
+    log = capsys.readouterr().out
+    with SqlStore(tmp_path / "state" / "results.sqlite") as store:
+        stored = store.run(run)
+        evidence = stored_evidence(store, store.bisections, stored, store.bisections.plan(run))
+    again = read_log(log, METRICS)
+    assert stand(again, METRICS) == stand(evidence, METRICS)
+    assert write_log(run, again) == log
+    # Each step chose what was booted then.
+    chosen = [stand(step, METRICS).next for step in steps_of(again)]
+    assert [one.rung for one in chosen[:-1] if one] == [trial.spec.block for trial in stored.trials]
+    file = tmp_path / "search.log"
+    file.write_text(log)
+    assert run_command(["bisect", "replay", str(file)]) == 0
+    assert "removed between 6.1.192 and 6.12.43" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "no log"),
+        ("# kab bisect log, version 1\nboat\n", "line 2"),
+        ("# kab bisect log, version 1\nboot ends 0.0\n", "line 2"),
+        ("# kab bisect log, version 1\n", "names no experiment"),
+    ],
+)
+def test_logs_that_are_none(text: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        read_log(text, METRICS)
+
+
+def test_a_log_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    make(tmp_path)
+    run_command(["bisect", "log"])
+    lines = capsys.readouterr().out.splitlines(keepends=True)
+    for stop in range(5, len(lines)):
+        stand(read_log("".join(lines[:stop]), METRICS), METRICS)
+
+
+def test_another_experiment_is_not_resumed() -> None:
+    wanted = request()
+    run_plan: BisectionPlan = plan()
+    other: Experiment = request(metric="write_iops").experiment
+    stored = (make_run(wanted.experiment), run_plan)
+    with pytest.raises(ConfigError, match="metric is auto, not write_iops"):
+        searching._refuse_another(stored, other, run_plan)
+    with pytest.raises(ConfigError, match=r"confidence is 0.99, not 0.9"):
+        searching._refuse_another(stored, wanted.experiment, plan(confidence=0.9))
+    searching._refuse_another(stored, wanted.experiment, plan())
+
+
+def make_run(experiment: Experiment):
+    return replace(make_stored(), experiment=experiment)
+
+
+def test_progress_shows_the_strip(tmp_path: Path) -> None:
+    for kind in (LineProgress, JsonProgress, LiveProgress):
+        out = io.StringIO()
+        with SqlStore(tmp_path / f"{kind.__name__}.sqlite") as store, kind(out) as progress:
+            search = loop(store, World())
+            search = replace(search, ab=replace(search.ab, progress=progress))
+            _, outcome = search.execute(request())
+            assert edges(outcome)
+        text = out.getvalue()
+        if kind is LineProgress:
+            assert "kab: search boots=8 strip=F" in text
+            assert "rung=" in text
+        elif kind is JsonProgress:
+            events = [json.loads(line) for line in text.splitlines()]
+            found = [event for event in events if event["event"] == "search"]
+            assert found[-1]["edges"][0] == {"before": 0, "after": 1, "kind": "removed"}
+            assert all(event["reason"] for event in found if event["next"] is not None)
+        else:
+            assert "rung 15" in text
+
+
+class TestCommand:
+    """The verb itself, with invented kernels in place of guests."""
+
+    @pytest.fixture
+    def world(self, monkeypatch: pytest.MonkeyPatch) -> World:
+        """What boots; everything that needs libvirt or a mirror is replaced."""
+        world = World()
+
+        @contextmanager
+        def bench(_session: Session, *_: object, **__: object) -> Iterator[SimpleNamespace]:
+            yield SimpleNamespace(disks=SimpleNamespace(check=lambda _disk: None), host={})
+
+        def ladder(_library: object, ends: tuple[str, ...], **_: object) -> Ladder:
+            rungs = plan().rungs[: 19 if ends == ("debian:6.1", "debian:7.2") else 20]
+            return Ladder(
+                flavour="cloud-amd64",
+                rungs=tuple(
+                    Rung(
+                        spec=rung.spec,
+                        kernel=AvailableKernel(
+                            release=rung.release, version=rung.version, flavour="cloud-amd64", suites=(),
+                            layout=PackageLayout.SINGLE, packages=(),
+                        ),
+                    )
+                    for rung in rungs
+                ),
+            )  # fmt: skip
+
+        monkeypatch.setattr(Session, "bench", bench)
+        monkeypatch.setattr(Session, "kernels", None)
+        monkeypatch.setattr(Session, "resolve", lambda _session, spec: kernel(spec))
+        monkeypatch.setattr(Session, "conditions", lambda _session, _bench: {"accelerator": "tcg"})
+        monkeypatch.setattr(
+            Session,
+            "ab_loop",
+            lambda session, _bench: replace(
+                loop(session.store, world).ab, progress=session.progress, exclusive=session._exclusive
+            ),
+        )
+        monkeypatch.setattr(searching, "find_ladder", ladder)
+        monkeypatch.setattr(searching, "changes_of", changes)
+        return world
+
+    def test_from_options_to_an_answer(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+        assert run_command(["bisect", "debian:6.1", "debian:7.3", "--seed", "3"]) == ExitCode.GOOD
+        out, err = capsys.readouterr()
+        assert "FOUND" in out
+        assert "Restored: last 6.18.15-1" in out
+        assert "kab: search boots=8" in err
+
+    def test_the_cap_is_125_and_the_same_command_goes_on(
+        self, world: World, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        assert run_command(["bisect", "debian:6.1", "debian:7.3", "--max-boots", "10"]) == ExitCode.CANNOT_TELL
+        assert "the cap of 10 boots is reached" in capsys.readouterr().out
+        assert run_command(["bisect", "debian:6.1", "debian:7.3"]) == ExitCode.GOOD
+        assert "resumed_trials=2" in capsys.readouterr().err
+        assert len({name for name, _ in world.made}) == len(world.made)
+
+    def test_resume_alone_and_with_other_words(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+        begun = ["bisect", "debian:6.1", "debian:7.3", "--fs", "btrfs"]
+        run_command([*begun, "--max-boots", "10"])
+        capsys.readouterr()
+        for words, difference in (
+            (["debian:6.1", "debian:7.3"], "filesystem.mount_options has 0 entries, not 1"),
+            (["debian:6.1", "debian:7.2", "--fs", "btrfs"], "rungs has 20 entries, not 19"),
+            (["debian:6.1", "debian:7.3", "--fs", "btrfs", "--metric", "write_iops"], "metric is auto, not write_iops"),
+        ):
+            assert run_command(["bisect", *words, "--resume"]) == ExitCode.USAGE
+            assert difference in capsys.readouterr().err
+        assert run_command(["bisect", "--resume", "--max-boots", "11"]) == ExitCode.CANNOT_TELL
+        assert run_command([*begun, "--resume"]) == ExitCode.GOOD
+        assert "FOUND" in capsys.readouterr().out
+
+    def test_conditions_that_changed_are_not_resumed_under(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        run_command(["bisect", "debian:6.1", "debian:7.3", "--max-boots", "10"])
+        monkeypatch.setattr(Session, "conditions", lambda _session, _bench: {"accelerator": "kvm"})
+        assert run_command(["bisect", "--resume"]) == ExitCode.USAGE
+        assert "host.accelerator is tcg, not kvm" in capsys.readouterr().err
+
+    def test_two_processes_are_refused(self, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        run_command(["bisect", "debian:6.1", "debian:7.3", "--max-boots", "10"])
+        with SqlStore(tmp_path / "state" / "results.sqlite") as store:
+            digest = next(run.digest for run in store.runs() if run.verb == "bisect")
+        with try_lock(tmp_path / "state" / "locks" / f"run-{digest[:32]}.lock"):
+            assert run_command(["bisect", "debian:6.1", "debian:7.3"]) == ExitCode.HOST
+        assert "another kab works on this" in capsys.readouterr().err
+
+    def test_one_kernel_against_a_search(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
+        run_command(["bisect", "debian:6.1", "debian:7.3"])
+        capsys.readouterr()
+        run_command(["bisect", "status"])
+        search = capsys.readouterr().out.split()[0]
+        assert run_command(["test", "debian:6.12.90-2", "--like", search]) == ExitCode.BAD
+        assert "6.12.90-2-cloud-amd64: slow" in capsys.readouterr().out
+        assert run_command(["test", "debian:7.2.12-1", "--like", search]) == ExitCode.GOOD
+        assert "7.2.12-1-cloud-amd64: fast" in capsys.readouterr().out
