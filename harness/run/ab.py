@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Protocol
 
 from harness import __version__
 from harness.errors import HostError
@@ -18,6 +19,30 @@ from harness.model.verdict import Decision
 from harness.model.workload import Metric
 from harness.plan import Stop, StopKind, experiment_digest, next_trial
 from harness.stats.decide import decide
+
+
+class Asked(Protocol):
+    """What every stored run was asked, whatever its verb."""
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment."""
+
+    @property
+    def conditions(self) -> Mapping[str, str]:
+        """What must not change inside a run."""
+
+    @property
+    def host(self) -> Mapping[str, str]:
+        """Fingerprint of the host."""
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """argv, for "how to repeat"."""
+
+    @property
+    def digest(self) -> str:
+        """The run's identity."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +99,8 @@ class AbLoop:
             run = None if request.fresh else self.store.unfinished(request.digest)
             trials = list(run.trials) if run else []
             if run is None:
-                run = self._create(request)
+                run = self.new_run("ab", request, baseline=request.baseline, candidate=request.candidate)
+                self.store.create_run(run)
             resumed = len(trials)
             self.progress.run_started(run, resumed_trials=resumed)
             for trial in trials:
@@ -83,24 +109,30 @@ class AbLoop:
             self.store.finish(run.id, decision)
         return replace(run, trials=tuple(trials)), decision
 
-    def _create(self, request: AbRequest) -> Run:
-        seed = request.experiment.seed
-        run = Run(
+    def new_run(
+        self,
+        verb: str,
+        asked: Asked,
+        *,
+        baseline: Kernel,
+        candidate: Kernel,
+    ) -> Run:
+        """A run that is not stored yet, with a seed of its own unless the experiment names one."""
+        seed = asked.experiment.seed
+        return Run(
             id=self.new_run_id(),
-            verb="ab",
-            digest=request.digest,
-            experiment=request.experiment,
-            baseline=record_of(request.baseline),
-            candidate=record_of(request.candidate),
+            verb=verb,
+            digest=asked.digest,
+            experiment=asked.experiment,
+            baseline=record_of(baseline),
+            candidate=record_of(candidate),
             seed=secrets.randbits(31) if seed is None else seed,
-            conditions=request.conditions,
-            host=request.host,
-            command=request.command,
+            conditions=asked.conditions,
+            host=asked.host,
+            command=asked.command,
             kab_version=__version__,
             created=datetime.now(UTC),
         )
-        self.store.create_run(run)
-        return run
 
     def _extend(self, request: AbRequest, run: Run, trials: list[Trial], resumed: int) -> Decision:
         """Add trials until the decision is final."""

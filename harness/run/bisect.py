@@ -4,12 +4,9 @@ Every boot is stored before anything is decided from it, and every A/B run is no
 search is the same fold over what is stored, and no boot is lost or made twice.
 """
 
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
-from harness import __version__
 from harness.bisect.findings import Evidence
 from harness.bisect.standing import Standing, stand, view_of
 from harness.bisect.suspects import rank
@@ -36,7 +33,7 @@ from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision, Verdict
 from harness.parse.plainjson import canonical
 from harness.plan import MAX_LOSSES, experiment_digest, search_spec
-from harness.run.ab import AbLoop, AbRequest, record_of
+from harness.run.ab import AbLoop, AbRequest
 from harness.stats.faults import faulty_arms
 
 # The ends need no more than a look: what they decide is the prior of the search, and each edge is proven on its own.
@@ -129,21 +126,7 @@ class BisectLoop:
         return replace(run, trials=tuple(search.trials)), outcome
 
     def _create(self, request: BisectRequest) -> Run:
-        seed = request.experiment.seed
-        run = Run(
-            id=self.ab.new_run_id(),
-            verb="bisect",
-            digest=request.digest,
-            experiment=request.experiment,
-            baseline=record_of(request.first),
-            candidate=record_of(request.last),
-            seed=secrets.randbits(31) if seed is None else seed,
-            conditions=request.conditions,
-            host=request.host,
-            command=request.command,
-            kab_version=__version__,
-            created=datetime.now(UTC),
-        )
+        run = self.ab.new_run("bisect", request, baseline=request.first, candidate=request.last)
         self.bisections.create(run, request.plan)
         return run
 
