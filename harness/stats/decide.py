@@ -145,7 +145,8 @@ class _State:
             return self.decision(Verdict.INCONCLUSIVE, None, reason, final=over or missing)
         moved = [name for name in self.deciding if self._verdict(name) in {Verdict.FASTER, Verdict.SLOWER}]
         if moved and not wrong:
-            leader = min(moved, key=self._p_value)
+            # A speed is what was asked about; a witness speaks where no speed can yet.
+            leader = min([name for name in moved if name in self.vouching] or moved, key=self._p_value)
             return self.decision(self._verdict(leader), leader, self._moved_reason(leader), final=True)
         equal = [name for name in self.deciding if self._verdict(name) is Verdict.SAME]
         leaning = [name for name in self.deciding if name not in equal and self._p_value(name) < _LEANING]
@@ -210,7 +211,8 @@ class _State:
             return "the workload's only deciding metric"
         split = f"of {self.candidates} ({_percent(self.experiment.error)} error split evenly)"
         if self._p_value(metric) < _LEANING:
-            return f"separates the arms best {split}"
+            best = metric == min(self.estimates, key=self._p_value)
+            return f"separates the arms best {split}" if best else f"the speed that separates the arms best, {split}"
         return f"nothing separates the arms; spreads least {split}"
 
     def _interval(self, name: str) -> str:

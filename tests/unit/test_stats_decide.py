@@ -81,12 +81,20 @@ def test_only_blocks_with_both_arms_count_and_the_last_attempt_does() -> None:
 
 
 def test_auto_takes_the_metric_that_separates_best_and_says_that_it_paid() -> None:
-    decision = decide(AUTO, METRICS, trials_of(5, LOCK))
+    early = {**LOCK, "write_iops": (126.0, 634.0, 0.9), "clat_p99": (9000.0, 3000.0, 0.9)}
+    decision = decide(AUTO, METRICS, trials_of(5, early))
     assert decision.verdict is Verdict.FASTER
+    # The witness is sure where no speed is yet.
     assert decision.metric == "queue_depth"
     assert decision.final
     assert "best of 3" in decision.how
     assert decision.comparisons["queue_depth"].error == pytest.approx(0.01 / 3)
+
+
+def test_a_speed_that_is_sure_goes_before_a_witness() -> None:
+    decision = decide(AUTO, METRICS, trials_of(8, LOCK))
+    assert (decision.verdict, decision.metric) == (Verdict.FASTER, "write_iops")
+    assert decision.how.startswith("the speed that separates the arms best")
 
 
 def test_a_named_metric_gets_the_whole_error_and_the_others_support() -> None:
