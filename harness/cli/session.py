@@ -78,11 +78,11 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # Those that this session used stay: they are locked until the stack closes.
-        if "kernels" in self.__dict__:
-            for kernel in self.kernels.prune(self.settings.cache_limit_bytes):
-                self.progress.note(f"removed {kernel.release} from the cache, which is over its limit")
-        self._stack.close()
+        with self._stack:
+            # Those that this session used stay: they are locked until the stack closes.
+            if kind is None and "kernels" in self.__dict__:
+                for kernel in self.kernels.prune(self.settings.cache_limit_bytes):
+                    self.progress.note(f"removed {kernel.release} from the cache, which is over its limit")
 
     @cached_property
     def store(self) -> SqlStore:
