@@ -235,7 +235,7 @@ class _State:
             reason += f"; the verdict rests on {' and '.join(equal)}: {', '.join(silent)} cannot confirm it"
         if name not in self.vouching:
             reach = max(math.expm1(self._reach(speed)) for speed in self.vouching)
-            reason += f", but cannot differ by more than {_percent(round(reach, 3))}"
+            reason += f"; {' and '.join(self.vouching)} can differ by {_percent(round(reach, 3))} at most"
         return reason
 
     def _cap_reason(self, equal: Sequence[str]) -> str:
