@@ -66,10 +66,6 @@ class KernelError(KabError):
         self.log = log
 
 
-class BuildError(KernelError):
-    """The kernel could not be built."""
-
-
 class BootError(KernelError):
     """The kernel did not reach userspace."""
 

@@ -39,11 +39,6 @@ class Asked:
     resume: bool = False
     fresh: bool = False
 
-    @property
-    def names_a_ladder(self) -> bool:
-        """Whether there is anything to make a ladder of."""
-        return bool(self.ends or self.ladder)
-
 
 def search(
     session: Session, request: Request, asked: Asked, *, destroy_data: str, command: tuple[str, ...]

@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from processes import qemu_of
 
 from harness.errors import BootError, CrashError, GuestLostError, HangError, HostError
 from harness.guest.accelerator import probe_accelerator
@@ -90,24 +91,12 @@ def new_name() -> str:
     return f"kab-test-{secrets.token_hex(4)}"
 
 
-def qemu(name: str) -> list[int]:
-    mark = f"guest={name},".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and mark in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
-
-
 @contextmanager
 def booted(hypervisor: LibvirtHypervisor, plan: BootPlan) -> Iterator[LibvirtGuest]:
     with hypervisor.boot(plan) as guest:
-        assert len(qemu(plan.name)) == 1
+        assert len(qemu_of(plan.name)) == 1
         yield guest
-    assert qemu(plan.name) == []
+    assert qemu_of(plan.name) == []
 
 
 @pytest.mark.parametrize("series", SERIES)
@@ -151,7 +140,7 @@ def test_silence_is_a_hang_and_a_killed_qemu_is_lost(hypervisor: LibvirtHypervis
         with pytest.raises(HangError, match="no end of `sleep 300` in 1 s"):
             guest.run("sleep 300", timeout_s=1)
         assert guest.run("true", timeout_s=20).status == 0
-        [pid] = qemu(plan.name)
+        [pid] = qemu_of(plan.name)
         os.kill(pid, signal.SIGSTOP)
         with pytest.raises(HangError):
             guest.run("true", timeout_s=1)
@@ -181,7 +170,7 @@ def test_a_boot_without_its_root_disk(hypervisor: LibvirtHypervisor, plan: BootP
     ):
         pass
     assert "KAB-INIT" in caught.value.log
-    assert qemu(plan.name) == []
+    assert qemu_of(plan.name) == []
 
 
 def test_a_kernel_that_panics_before_userspace(hypervisor: LibvirtHypervisor, plan: BootPlan) -> None:
@@ -198,7 +187,7 @@ def test_the_accelerator_is_found_out_once(hypervisor: LibvirtHypervisor, plan: 
     assert time.monotonic() - started < 1
     if first.accelerator is Accelerator.TCG:
         assert "emulated" in first.sentence
-    assert qemu(f"{plan.name}-kvm") == []
+    assert qemu_of(f"{plan.name}-kvm") == []
 
 
 OWNER = """
@@ -231,12 +220,12 @@ def test_a_dead_owner_leaves_nothing(plan: BootPlan, paths: Paths, tmp_path: Pat
     with owner:
         assert owner.stdout is not None
         assert owner.stdout.readline() == b"Linux\n"
-        assert len(qemu(plan.name)) == 1
+        assert len(qemu_of(plan.name)) == 1
         assert plan.scratch.is_dir()
         owner.send_signal(how)
         _, error = owner.communicate(timeout=20)
     deadline = time.monotonic() + 8
-    while qemu(plan.name) or plan.scratch.exists() or list(own.leases.iterdir()):
+    while qemu_of(plan.name) or plan.scratch.exists() or list(own.leases.iterdir()):
         assert time.monotonic() < deadline
         time.sleep(0.05)
     assert list((own.state / "libvirt").glob("*")) == []

@@ -12,6 +12,7 @@ from pathlib import Path
 import libvirt
 import pytest
 from daemons import no_system_daemon, system_daemon
+from processes import qemu_of
 
 from harness.errors import ConfigError, HostError
 from harness.guest.connection import Connection
@@ -54,18 +55,6 @@ def plan(tmp_path: Path) -> BootPlan:
     )
 
 
-def running(name: str) -> list[int]:
-    mark = f"guest={name},".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and mark in (entry / "cmdline").read_bytes():
-                found.append(int(entry.name))
-        except OSError:
-            continue
-    return found
-
-
 def start_paused(connection: Connection, lease: Lease, plan: BootPlan) -> None:
     """Every device is made by QEMU, and the XML passes libvirt's schema."""
     # Without a kernel: QEMU would look into it.
@@ -105,7 +94,7 @@ def test_every_kind_of_disk(paths: Paths, lease: Lease, plan: BootPlan, tmp_path
         for export in exports:
             export.kill()
             export.wait()
-    assert running(plan.name) == []
+    assert qemu_of(plan.name) == []
 
 
 def test_a_refused_guest_leaves_nothing(paths: Paths, lease: Lease, plan: BootPlan) -> None:
@@ -115,7 +104,7 @@ def test_a_refused_guest_leaves_nothing(paths: Paths, lease: Lease, plan: BootPl
         hypervisor = LibvirtHypervisor(connection, lease=lease)
         with pytest.raises(HostError, match="cannot start a guest"), hypervisor.start(plan, BootKeys.generate()):
             pass
-    assert running(plan.name) == []
+    assert qemu_of(plan.name) == []
     assert time.monotonic() - started < 15
     assert list(paths.leases.glob("*.json")) != []
 
@@ -199,7 +188,7 @@ def test_system_daemon(paths: Paths, lease: Lease, plan: BootPlan, runtime: Path
         hidden = DiskSpec(bus=DiskBus.NVME, backend=DiskBackend.BLOCK, size_bytes=0, device="/dev/sdz")
         with pytest.raises(ConfigError, match="hides /dev/sdz"):
             connection.host.disks(destroy_data="").check(hidden)
-    assert running(plan.name) == []
+    assert qemu_of(plan.name) == []
 
 
 def test_no_daemon_is_said(paths: Paths, lease: Lease, tmp_path: Path) -> None:
