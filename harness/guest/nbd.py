@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 _THREADS = 64
 _START_TIMEOUT_S = 10.0
 _STOP_TIMEOUT_S = 5.0
+# A dying process closes its sockets before its parent can know of its end: a guest may see the disk fail first.
+_DYING_S = 0.5
 # sun_path of unix(7), less its closing NUL.
 _SOCKET_PATH_LIMIT = 107
 
@@ -38,13 +40,16 @@ def serve_memory(*, size_bytes: int, latency_s: float, folder: Path, lease: Leas
         with log_path.open("wb") as log_file:
             # A session of its own: Ctrl-C must end the guest before its disk.
             server = process.spawn(argv, stdout=log_file, stderr=log_file, new_session=True)
-        served = False
+        served = failed = False
         try:
             _wait_until_serving(server, path, log_path)
             served = True
             yield path
+        except BaseException:
+            failed = True
+            raise
         finally:
-            died = server.poll()
+            died = _ended(server, patience_s=_DYING_S if failed else 0.0)
             if not process.stop(server, timeout_s=_STOP_TIMEOUT_S):
                 log.warning("nbdkit (pid %d) did not stop; it was killed", server.pid)
             path.unlink(missing_ok=True)
@@ -105,6 +110,14 @@ def _wait_until_serving(server: process.Process, path: Path, log_path: Path) -> 
             else:
                 return
     raise HostError(f"nbdkit did not serve {path} within {_START_TIMEOUT_S:g} s{_said(log_path)}")
+
+
+def _ended(server: process.Process, *, patience_s: float) -> int | None:
+    """Its exit status, or None while it lives."""
+    deadline = time.monotonic() + patience_s
+    while (status := server.poll()) is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return status
 
 
 def _said(log_path: Path) -> str:
