@@ -66,6 +66,10 @@ class KernelError(KabError):
         self.log = log
 
 
+class BuildError(KernelError):
+    """The kernel does not build; ``log`` is the build's output."""
+
+
 class BootError(KernelError):
     """The kernel did not reach userspace."""
 
@@ -84,5 +88,11 @@ class DataError(KernelError):
 
 class WorkloadError(KabError):
     """The workload itself failed in a healthy guest (fio refused its job, mkfs failed)."""
+
+    exit_code = ExitCode.CANNOT_TELL
+
+
+class DoesNotApplyError(KabError):
+    """A merge, a pick or a revert does not apply to a revision: there is no such kernel to speak of."""
 
     exit_code = ExitCode.CANNOT_TELL

@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from harness.model.bisection import BisectionOutcome, BisectionPlan, Mark, Part, SearchView
+from harness.model.bisection import BisectionOutcome, BisectionPlan, Mark, Part, SearchView, Twin
 from harness.model.experiment import TrialSpec
 from harness.model.guest import AttachedDisk, BootPlan, CommandResult, DiskSpec
 from harness.model.kernel import Kernel
@@ -74,7 +74,11 @@ class Kernels(Protocol):
     """Resolves specs to kernels in the cache."""
 
     def resolve(self, spec: str) -> Kernel:
-        """Fetch where needed. Raises ConfigError (no such kernel), HostError (mirror, signature, disk)."""
+        """Fetch or build where needed.
+
+        Raises ConfigError (no such kernel), HostError (mirror, signature, disk, no compiler), BuildError (it does not
+        build), DoesNotApplyError (what is to be done to a revision does not apply to it).
+        """
 
     def modules_for(self, kernel: Kernel, wanted: Sequence[str]) -> tuple[Path, ...]:
         """Module files for `wanted` (soft dependencies included) in load order; built-in ones are left out."""
@@ -122,6 +126,12 @@ class Bisections(Protocol):
 
     def marks(self, run_id: str) -> tuple[Mark, ...]:
         """All marks, in the order they were made."""
+
+    def add_twin(self, run_id: str, twin: Twin) -> None:
+        """Note that a rung's kernel is that of another one."""
+
+    def twins(self, run_id: str) -> tuple[Twin, ...]:
+        """All twins, in the order they were found."""
 
     def add_part(self, run_id: str, part: Part) -> None:
         """Note an A/B run that is going to be made."""

@@ -17,7 +17,7 @@ from scipy import special
 Floats = NDArray[np.float64]
 
 # Values further than this many spreads from wherever they may lie lose weight with the square of the distance.
-_FAR = 3.0
+FAR = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,5 +156,5 @@ def weights_of(distances: Floats, spread: float) -> Floats:
 
     A value of a heavy tail then says nearly nothing about the state, instead of more than all the others.
     """
-    weights: Floats = np.minimum(1.0, (_FAR / np.maximum(distances / spread, _FAR)) ** 2)
+    weights: Floats = np.minimum(1.0, (FAR / np.maximum(distances / spread, FAR)) ** 2)
     return weights

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.model.bisection import BisectionPlan, Mark, Part
+from harness.model.bisection import BisectionPlan, Mark, Part, PartRole, Twin
 from harness.model.experiment import Arm, Experiment
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision
@@ -28,7 +28,8 @@ class Evidence:
     # Boots of the search itself, in the order they were made: their block is the rung.
     trials: tuple[Trial, ...] = ()
     marks: tuple[Mark, ...] = ()
-    # Finished A/B runs of neighbours.
+    twins: tuple[Twin, ...] = ()
+    # Finished A/B runs of neighbours, and of far ends with a culprit undone.
     proofs: tuple[tuple[Part, tuple[Trial, ...], Decision], ...] = ()
 
 
@@ -62,6 +63,15 @@ def ends_of(plan: BisectionPlan, trials: Iterable[Trial]) -> Iterable[tuple[int,
     return ((0 if trial.spec.arm is Arm.BASELINE else plan.last, trial) for trial in trials)
 
 
+def rung_of(plan: BisectionPlan, part: Part, arm: Arm) -> int | None:
+    """The rung that an arm of a part is; None for kernels that are on no rung."""
+    if part.role is PartRole.COUNTERPROOF:
+        return part.before if arm is Arm.BASELINE else None
+    if arm is Arm.CANDIDATE:
+        return part.after
+    return None if part.role is PartRole.PROOF and plan.rungs[part.after].parent else part.before
+
+
 def findings_of(evidence: Evidence, *, inner_boots: int | None = None, proofs: bool = True) -> Findings:
     """The findings; with ``inner_boots`` those after so many boots of the search, without proofs."""
     found = Findings()
@@ -72,8 +82,9 @@ def findings_of(evidence: Evidence, *, inner_boots: int | None = None, proofs: b
     if proofs and inner_boots is None:
         for part, trials, _ in evidence.proofs:
             for trial in trials:
-                rung = part.before if trial.spec.arm is Arm.BASELINE else part.after
-                found.boots.setdefault(rung, []).append(trial)
+                arm_rung = rung_of(evidence.plan, part, trial.spec.arm)
+                if arm_rung is not None:
+                    found.boots.setdefault(arm_rung, []).append(trial)
     for rung, trials_there in found.boots.items():
         _judge(found, rung, trials_there, confirm=evidence.confirm)
     for mark in evidence.marks:

@@ -137,8 +137,13 @@ class Classes:
         )
 
 
-def classes_of(prior: EdgePrior, noise: Noise, bounds: Ints, sums: Sums) -> Classes:
-    """The posterior: ``bounds`` are the measured kernels in order, both ends among them; ``sums`` their values."""
+def classes_of(
+    prior: EdgePrior, noise: Noise, bounds: Ints, sums: Sums, twins: Sequence[tuple[int, int]] = ()
+) -> Classes:
+    """The posterior: ``bounds`` are the measured kernels in order, both ends among them; ``sums`` their values.
+
+    ``twins`` are pairs of indices into ``bounds``: one kernel at two places, so that their states are equal.
+    """
     zero = np.zeros(1)
     prefix = Sums(
         count=np.r_[zero, np.cumsum(sums.count)],
@@ -162,9 +167,13 @@ def classes_of(prior: EdgePrior, noise: Noise, bounds: Ints, sums: Sums) -> Clas
     )
     first = whole - other
     log_mass = np.concatenate([part[2] for part in parts]) + noise.log_marginal(first, other)
+    gaps = np.concatenate([part[1] for part in parts], axis=1)
+    for one, twin in twins:
+        between = ((gaps >= min(one, twin)) & (gaps < max(one, twin))).sum(axis=0)
+        log_mass = np.where(between % 2 == 1, -np.inf, log_mass)
     return Classes(
         edges=np.concatenate([part[0] for part in parts]),
-        gaps=np.concatenate([part[1] for part in parts], axis=1),
+        gaps=gaps,
         mass=np.exp(log_mass - special.logsumexp(log_mass)),
         first=first,
         other=other,

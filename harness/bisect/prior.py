@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from harness.bisect.posterior import EdgePrior
-from harness.model.bisection import EdgeWish
+from harness.model.bisection import EdgeWish, PlannedRung
 from harness.model.verdict import Verdict
 
 # Commits of a mainline release and of a stable point release, roughly.
@@ -17,12 +17,15 @@ _VERSION = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?")
 _MINORS = 20
 
 
-def edge_weights(versions: Sequence[str]) -> tuple[float, ...]:
-    """One weight per edge: the square root of how many commits came between both kernels, roughly.
+def edge_weights(rungs: Sequence[PlannedRung]) -> tuple[float, ...]:
+    """One weight per edge: the rung's own, or the square root of how many commits came between both kernels, roughly.
 
     Not the number itself: stable kernels take those few commits that matter, and a search must not be led past them.
     """
-    return tuple(math.sqrt(_commits(older, newer)) for older, newer in itertools.pairwise(versions))
+    return tuple(
+        math.sqrt(_commits(older.version, newer.version)) if newer.weight is None else newer.weight
+        for older, newer in itertools.pairwise(rungs)
+    )
 
 
 def _commits(older: str, newer: str) -> int:
@@ -53,8 +56,8 @@ def edge_counts(wish: EdgeWish, ends: Verdict | None, *, far_apart: bool) -> dic
     return {0: 0.3, 1: 0.2, 2: 0.4, 3: 0.1}
 
 
-def ladder_prior(versions: Sequence[str], counts: dict[int, float]) -> EdgePrior:
-    """The prior over edge sets of a ladder of these versions. Wide stretches and great leaps are likelier."""
-    places = len(versions) - 1
+def ladder_prior(rungs: Sequence[PlannedRung], counts: dict[int, float]) -> EdgePrior:
+    """The prior over edge sets of a ladder. Wide stretches and great leaps are likelier."""
+    places = len(rungs) - 1
     fitting = {edges: share for edges, share in counts.items() if edges <= places}
-    return EdgePrior(edge_weights(versions), fitting or {1: 1.0})
+    return EdgePrior(edge_weights(rungs), fitting or {1: 1.0})

@@ -2,11 +2,11 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.bisect.evidence import Floats, LearnedNoise, Noise, Sums, weights_of
+from harness.bisect.evidence import FAR, Floats, LearnedNoise, Noise, Sums, weights_of
 from harness.bisect.posterior import Classes, EdgePrior, Ints, classes_of, probability_other
 from harness.bisect.select import Choice, select
 from harness.stats.sequential import RESOLUTION
@@ -79,6 +79,8 @@ class Search:
         self.records: list[Record] = []
         self._values: dict[int, list[float]] = {}
         self._skipped: set[int] = set()
+        # Kernel -> the first one that it is identical to.
+        self._twins: dict[int, int] = {}
         self._classes: Classes | None = None
 
     @property
@@ -106,6 +108,34 @@ class Search:
             self._values.setdefault(step.kernel, []).append(step.value)
         self.records.append(step)
         self._classes = None
+
+    def tie(self, kernel: int, twin: int) -> None:
+        """Two kernels of the ladder are one and the same: their states are equal, and a boot of one is one of both.
+
+        Raises ValueError for a kernel outside the ladder, and where both ends would be one kernel.
+        """
+        if not 0 <= min(kernel, twin) <= max(kernel, twin) < self.kernels:
+            raise ValueError(f"kernels {kernel} and {twin} are not both on a ladder of {self.kernels}")
+        kernel, twin = self._own(kernel), self._own(twin)
+        if {kernel, twin} == set(self.ends):
+            raise ValueError("both ends of the ladder are the same kernel")
+        if kernel != twin:
+            # An end keeps its boots: they teach the noise.
+            if kernel in self.ends:
+                kernel, twin = twin, kernel
+            for other, own in self._twins.items():
+                if own == kernel:
+                    self._twins[other] = twin
+            self._twins[kernel] = twin
+            self._classes = None
+
+    def _own(self, kernel: int) -> int:
+        """The kernel that stands for it and all its twins."""
+        return self._twins.get(kernel, kernel)
+
+    def _untestable(self) -> list[int]:
+        """Kernels that cannot be tested, and their twins."""
+        return [*self._skipped, *(kernel for kernel, twin in self._twins.items() if twin in self._skipped)]
 
     def replay(self, steps: Iterable[Record]) -> "Search":
         """Take in many steps; the search itself, for chaining."""
@@ -139,13 +169,34 @@ class Search:
             return Choice(kernel=end, bits=0.0, boots=1, cost=cost, probability_other=0.0)
         if self.result().decided:
             return None
-        return select(self.prior, self._noise(), self.classes(), costs=self._costs(), bootable=self._bootable())
+        choice = select(self.prior, self._noise(), self.classes(), costs=self._costs(), bootable=self._bootable())
+        return choice and replace(choice, kernel=self._own(choice.kernel))
+
+    def after(self, choice: Choice) -> tuple[int, ...]:
+        """Kernels chosen after `choice`, should it show the one state or the other; the likelier one first."""
+        measured = np.array(sorted(self._values), dtype=np.int64)
+        states = self.probability_of(measured) > 1 / 2
+        found: list[int] = []
+        for state in sorted((False, True), reverse=choice.probability_other > 1 / 2):
+            values = [value for kernel in measured[states == state] for value in self._values[int(kernel)]]
+            if not values:
+                continue
+            expected = Record(kernel=choice.kernel, value=float(np.median(values)))
+            later = Search(self.prior, self.rules).replay([*self.records, expected])
+            for kernel, twin in self._twins.items():
+                later.tie(kernel, twin)
+            upcoming = later.next()
+            if upcoming is not None and upcoming.kernel not in found:
+                found.append(upcoming.kernel)
+        return tuple(found)
 
     def classes(self) -> Classes:
         """The posterior; both ends must have been measured, unless the noise is known."""
         if self._classes is None:
-            bounds = np.array(sorted({*self._values, *self.ends}), dtype=np.int64)
-            self._classes = classes_of(self.prior, self._noise(), bounds, self._sums(bounds))
+            bounds = np.array(sorted({*self._values, *self.ends, *self._twins, *self._twins.values()}), dtype=np.int64)
+            at = {int(kernel): index for index, kernel in enumerate(bounds)}
+            twins = [(at[kernel], at[twin]) for kernel, twin in self._twins.items()]
+            self._classes = classes_of(self.prior, self._noise(), bounds, self._sums(bounds), twins)
         return self._classes
 
     def probability_other(self) -> Floats:
@@ -163,7 +214,7 @@ class Search:
         if self.rules.noise is None and any(end not in self._values for end in self.ends):
             return Result(edges=(), probability=0.0, decided=False, counts=dict(self.prior.counts))
         classes = self.classes()
-        testable = np.setdiff1d(np.arange(self.kernels), np.fromiter(self._skipped, dtype=np.int64))
+        testable = np.setdiff1d(np.arange(self.kernels), np.array(self._untestable(), dtype=np.int64))
         starts, steps = np.searchsorted(testable, classes.bounds), self.prior.between(testable)
         # Largest share of each gap's prior that lies between two neighbouring testable kernels.
         shares = np.maximum.reduceat(steps, starts[:-1]) / np.add.reduceat(steps, starts[:-1])
@@ -207,14 +258,14 @@ class Search:
         return Sums(count=count, total=total, squares=squares)
 
     def _weights(self, boots: Sequence[Floats]) -> Floats:
-        """Weight of each value, by its distance from the nearest of: both ends' medians, its own kernel's median.
+        """Weight of each value, by its distance from the nearest level: of an end, or of a kernel that boots agree on.
 
-        A state that neither end shows is thus believed as soon as a second boot of the same kernel confirms it.
+        A state that neither end shows is thus believed as soon as a second boot of the same kernel confirms it, and
+        is then known for every other kernel.
         """
         whole = np.concatenate(boots)
         if self.rules.noise is not None:
             return np.ones(len(whole))
-        distances = np.minimum(*(np.abs(whole - np.median(self._values[end])) for end in self.ends))
         own, residuals = [np.full(len(values), math.inf) for values in boots], [np.empty(0)]
         for place, values in enumerate(boots):
             if len(values) >= _MIN_REPEATS:
@@ -225,12 +276,17 @@ class Search:
         if not len(pooled):
             return np.ones(len(whole))
         # Consistent for Gaussian values; wider while it is a guess.
-        spread = 1.4826 * float(np.median(pooled)) * (1 + _GUESS / len(pooled))
-        return weights_of(np.minimum(distances, np.concatenate(own)), max(spread, RESOLUTION))
+        spread = max(1.4826 * float(np.median(pooled)) * (1 + _GUESS / len(pooled)), RESOLUTION)
+        levels = [np.median(self._values[end]) for end in self.ends]
+        for values, distances in zip(boots, own, strict=True):
+            if np.count_nonzero(distances <= FAR * spread) >= _MIN_REPEATS:
+                levels.append(np.median(values))
+        nearest = np.abs(whole[:, np.newaxis] - np.array(levels)).min(axis=1)
+        return weights_of(np.minimum(nearest, np.concatenate(own)), spread)
 
     def _costs(self) -> Floats:
         costs = np.full(self.kernels, self.rules.build_cost)
-        costs[list(self._values)] = 0.0
+        costs[[*self._values, *self._twins]] = 0.0
         return costs
 
     def _bootable(self) -> Floats:
@@ -239,8 +295,8 @@ class Search:
         for kernel in self._skipped:
             shadow = _SKIP_SHADOW ** np.abs(np.arange(self.kernels) - kernel)
             bootable *= 1 - _SKIP_SHADOW * shadow
-        bootable[list(self._values)] = 1.0
-        bootable[list(self._skipped)] = 0.0
+        bootable[[*self._values, *self._twins]] = 1.0
+        bootable[self._untestable()] = 0.0
         return bootable
 
     def _warnings(self) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ AUTO = "auto"
 GIVE_UP = 0.9
 # What bringing in another kernel costs, in boots: a download of some 40 MiB, unpacked.
 FETCH_COST = 0.5
+# What building another commit costs, in boots: some files compiled anew, beside a boot with its measurement.
+BUILD_COST = 1.0
 # Boots of each end that the engine needs to know the noise; the A/B of the ends makes more.
 _CALIBRATION = 2
 # How far below the other kernels one that fails is put where a crash counts as slow, as a log ratio.
@@ -43,7 +45,7 @@ class RungStanding:
     state: RungState
     # Posterior probability that it is slow; None before the ends are known.
     slow: float | None
-    # Why it is skipped; empty otherwise.
+    # Why it is skipped, or whose twin it is; empty otherwise.
     note: str = ""
 
 
@@ -68,6 +70,8 @@ class Standing:
     # Edges found that change the metric by less than the margin, and are not reported.
     small: int = 0
     next: NextBoot | None = None
+    # Rungs likely to be booted after that one, the likeliest first; empty where that was not asked for.
+    ahead: tuple[int, ...] = ()
     # Boots expected until the edges are named, proofs not counted; None if unknown.
     boots_left: int | None = None
     # Why the search cannot go on; empty where it can, or is over.
@@ -103,14 +107,17 @@ def view_of(plan: BisectionPlan, standing: Standing) -> SearchView:
     )
 
 
-def stand(evidence: Evidence, metrics: Mapping[str, Metric]) -> Standing:
-    """Fold what is stored. The same evidence gives the same standing: resuming is no other path."""
+def stand(evidence: Evidence, metrics: Mapping[str, Metric], *, ahead: bool = False) -> Standing:
+    """Fold what is stored. The same evidence gives the same standing: resuming is no other path.
+
+    With `ahead` it also says which kernels are likely to be wanted after the next.
+    """
     findings = findings_of(evidence)
-    boots = sum(trial.outcome is not Outcome.LOST for trial in (*evidence.ends, *evidence.trials))
+    boots = sum(trial.outcome.booted for trial in (*evidence.ends, *evidence.trials))
     chosen = choose_metric(evidence, metrics)
     if evidence.ends_decision is None or chosen is None:
         return _before_search(evidence, findings, chosen, boots)
-    return _Fold(evidence, findings, chosen, metrics[chosen.name], boots).standing()
+    return _Fold(evidence, findings, chosen, metrics[chosen.name], boots).standing(ahead=ahead)
 
 
 def choose_metric(evidence: Evidence, metrics: Mapping[str, Metric]) -> MetricChoice | None:
@@ -157,7 +164,7 @@ def _before_search(evidence: Evidence, findings: Findings, chosen: MetricChoice 
         blocked = f"the ends cannot be compared: {evidence.ends_decision.reason}"
     rungs = []
     for rung in range(len(evidence.plan.rungs)):
-        made = sum(trial.outcome is not Outcome.LOST for trial in findings.boots.get(rung, ()))
+        made = sum(trial.outcome.booted for trial in findings.boots.get(rung, ()))
         skipped = findings.skipped.get(rung, "")
         state = RungState.SKIP if skipped else RungState.UNKNOWN
         rungs.append(RungStanding(boots=made, median=None, state=state, slow=None, note=skipped))
@@ -178,6 +185,7 @@ class _Fold:
         self.raw = findings.values(chosen.name, self.rungs)
         self.margin = evidence.experiment.margin
         self.sign = 1.0 if metric.direction is Direction.HIGHER else -1.0
+        self.twins = {twin.rung: twin.of for twin in evidence.twins}
         self.crashed = self._crashed_as_slow()
         self.skipped = {rung: why for rung, why in findings.skipped.items() if rung not in self.crashed}
         for rung, made in findings.boots.items():
@@ -185,7 +193,7 @@ class _Fold:
             if ran and rung not in self.values and rung not in self.skipped:
                 self.skipped[rung] = f"no boot gave {chosen.name}"
 
-    def standing(self) -> Standing:
+    def standing(self, *, ahead: bool = False) -> Standing:
         """The standing."""
         unmeasured = [end for end in (0, self.last) if end not in self.values]
         if unmeasured:
@@ -220,24 +228,27 @@ class _Fold:
             edges=edges,
             small=small,
             next=self._next(choice),
+            ahead=search.after(choice) if choice is not None and ahead else (),
             boots_left=self._boots_left(search, choice),
             warnings=self._warnings(result),
         )
 
     def _quiet(self, search: Search) -> Standing:
         """The standing while everything measured is like the ends."""
-        found = look(search.prior, sorted(self.values), self.skipped.keys())
+        measured = {*self.values, *(rung for rung, of in self.twins.items() if of in self.values)}
+        dead = {*self.skipped, *(rung for rung, of in self.twins.items() if of in self.skipped)}
+        found = look(search.prior, sorted(measured), dead)
         upcoming = None
         if self.findings.pending is not None:
             upcoming = self._next(None)
         elif found.missed > 1 - GIVE_UP and found.kernel is not None:
             upcoming = NextBoot(
-                rung=found.kernel,
+                rung=self.twins.get(found.kernel, found.kernel),
                 reason=f"all so far are alike, and beside it another stretch may hide ({found.missed:.0%} in all)",
             )
         counts = {0: 1 - found.missed, 2: found.missed}
         return Standing(
-            rungs=tuple(self._rung(rung, 0.0 if rung in self.values else None) for rung in self.rungs),
+            rungs=tuple(self._rung(rung, 0.0 if rung in measured else None) for rung in self.rungs),
             metric=self.chosen,
             boots=self.boots,
             result=Result(edges=(), probability=1 - found.missed, decided=False, counts=counts),
@@ -250,25 +261,32 @@ class _Fold:
             return frozenset()
         known = [value for values in self.values.values() for value in values]
         worst = min(known, key=lambda value: self.sign * value, default=0.0)
-        found = {rung for rung, fault in self.findings.faults.items() if fault.outcome.is_kernel_fault}
+        found = {
+            rung
+            for rung, fault in self.findings.faults.items()
+            # What cannot be built has no symptom to show.
+            if fault.outcome.is_kernel_fault and fault.outcome is not Outcome.BUILD_FAILED
+        }
         for rung in found:
             self.values[rung] = [worst - self.sign * _CRASH_STEP] * max(2, self.findings.faults[rung].failed)
         return frozenset(found)
 
     def _search(self) -> Search:
         plan = self.evidence.plan
-        prior = ladder_prior([rung.version for rung in plan.rungs], self._counts())
+        prior = ladder_prior(plan.rungs, self._counts())
         rules = Rules(
             confidence=plan.confidence,
             calibration=_CALIBRATION,
             # A/B has booted the ends often enough; that they overlap is then what it found.
             calibration_overlapping=_CALIBRATION,
-            build_cost=FETCH_COST,
+            build_cost=BUILD_COST if plan.built else FETCH_COST,
         )
         search = Search(prior, rules)
         for rung in sorted(self.values):
             search.replay(Record(kernel=rung, value=value) for value in self.values[rung])
         search.replay(Record(kernel=rung, value=None) for rung in sorted(self.skipped) if 0 < rung < self.last)
+        for twin in self.evidence.twins:
+            search.tie(twin.rung, twin.of)
         return search
 
     def _counts(self) -> dict[int, float]:
@@ -317,14 +335,16 @@ class _Fold:
         return tuple(edges), small
 
     def _rung(self, rung: int, slow: float | None) -> RungStanding:
-        made = sum(trial.outcome is not Outcome.LOST for trial in self.findings.boots.get(rung, ()))
+        made = sum(trial.outcome.booted for trial in self.findings.boots.get(rung, ()))
         state = RungState.UNKNOWN
         note = self.skipped.get(rung, "")
         if note:
             state = RungState.SKIP
-        elif rung in self.values and slow is not None:
+        elif (rung in self.values or rung in self.twins) and slow is not None:
             state = RungState.SLOW if slow > 0.5 else RungState.FAST
         raw = self.raw.get(rung)
+        if rung in self.twins and not note:
+            note = f"the same kernel as {self.evidence.plan.rungs[self.twins[rung]].release}"
         if rung in self.crashed:
             note = f"counts as slow: {self.findings.skipped[rung]}"
         return RungStanding(

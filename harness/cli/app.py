@@ -28,6 +28,7 @@ Examples:
 _VERBS = {
     "ab": "ab",
     "bisect": "bisect",
+    "build": "build",
     "clean": "clean",
     "completion": "completion",
     "doctor": "doctor",

@@ -2,19 +2,13 @@
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from harness.cli.options import experiment_options, progress_option
+from harness.cli.options import build_options, experiment_options, progress_option
 from harness.cli.progress import ProgressMode, ShownProgress, make_progress
 from harness.model.bisection import EdgeWish
-
-if TYPE_CHECKING:
-    from harness.bisect.findings import Evidence
-    from harness.cli.session import Session
-    from harness.model.bisection import BisectionOutcome
-    from harness.model.run import Run
 
 EPILOG = """\b
 On a search that is running or done; RUN is the beginning of its id, else the newest:
@@ -27,6 +21,8 @@ On a search that is running or done; RUN is the beginning of its id, else the ne
 \b
 Examples:
   kab bisect debian:6.1 debian:7.3
+  kab bisect git:~/linux@v6.7..v7.2 -- fs/btrfs
+  kab bisect --series patches/ git:~/linux@v7.1
   kab bisect --ladder 'debian:6.12.*' --metric dirtied_per_page -f configs/experiments/btrfs-dio.yaml
   kab bisect debian:6.1 debian:7.3 --edges removed --confidence 95% --max-boots 40
   kab bisect --resume
@@ -53,7 +49,7 @@ def bisect() -> None:
 
 
 @bisect.command(epilog=EPILOG)
-@click.argument("ends", metavar="FROM TO", nargs=-1)
+@click.argument("ends", metavar="FROM TO | git:TREE@OLD..NEW [-- PATH...]", nargs=-1)
 @click.option("--ladder", metavar="GLOB", help="Instead of FROM and TO: all kernels of a pattern, 'debian:6.12.*'.")
 @click.option("--flavour", help="`cloud-amd64` or `amd64` [that of the ends, else cloud-amd64].")
 @click.option("--suite", "suites", multiple=True, help="Only kernels of this suite (may be given again).")
@@ -67,10 +63,24 @@ def bisect() -> None:
 )
 @click.option("--confidence", metavar="PERCENT", help="How sure the search must be before it goes to proofs [99%].")
 @click.option("--crash-is-slow", is_flag=True, help="A kernel that fails is slow, instead of being skipped.")
+@build_options
+@click.option(
+    "--build-fix", "build_fixes", metavar="REV", multiple=True, help="Apply this commit where one does not build."
+)
+@click.option("--series", metavar="PATCHES", help="A patch series (folder, quilt, mbox) on top of git:TREE@REV.")
+@click.option(
+    "--config-diff",
+    nargs=2,
+    metavar="GOOD BAD",
+    help="From one .config to another on git:TREE@REV: which option matters?",
+)
+@click.option("--from-run", metavar="RUN", help="Go on in git:TREE where a search over packages ended.")
 @click.option("--resume", is_flag=True, help="Continue the newest unfinished search, and no other.")
 @click.option("-f", "--file", "file", type=click.Path(path_type=Path), help="Experiment file; options override it.")
 @experiment_options
-@click.option("--html", "html", metavar="FILE", help="Write the report as one HTML file.")
+@click.option("--html", metavar="FILE", help="Write the report as one HTML file.")
+@click.option("--json", metavar="FILE", help="Write the whole search as JSON (`-`: stdout).")
+@click.option("--mail", metavar="FILE", help="Write a mail for the kernel's lists (`-`: stdout).")
 @click.option("--new", "fresh", is_flag=True, help="Start anew where an unfinished search could be continued.")
 @progress_option
 def run(ends: tuple[str, ...], file: Path | None, progress: str, **options: Any) -> int:
@@ -80,12 +90,22 @@ def run(ends: tuple[str, ...], file: Path | None, progress: str, **options: Any)
     compared boot by boot. The same command, given again, continues where it stopped. --max-boots counts the boots of
     ends and search [80]; each proof has up to 40 of its own.
     """
+    from harness.cli.lines import BuildOptions
     from harness.cli.searching import Asked, search
+    from harness.cli.searchreport import Reports, tell
     from harness.cli.session import Session
     from harness.config import load_experiment, request_from_options
 
     destroy_data = options.pop("destroy_data")
-    asked = Asked(ends=ends, **{name: options.pop(name) for name in _ASKED})
+    mail = options.pop("mail")
+    series, configs = options.pop("series"), options.pop("config_diff")
+    asked = Asked(
+        ends=ends,
+        build=BuildOptions(**{name: options.pop(name) for name in ("config", "fragments", "compiler", "builder")}),
+        series=Path(series) if series else None,
+        config_diff=(Path(configs[0]), Path(configs[1])) if configs else None,
+        **{name: options.pop(name) for name in _ASKED},
+    )
     if asked.ladder and ends:
         raise click.UsageError("give FROM and TO, or --ladder, not both")
     request = request_from_options(options)
@@ -93,11 +113,25 @@ def run(ends: tuple[str, ...], file: Path | None, progress: str, **options: Any)
         request = request.over(load_experiment(file))
     with make_progress(ProgressMode(progress)) as display, Session.open(display) as session:
         found, outcome = search(session, request, asked, destroy_data=destroy_data, command=("kab", *sys.argv[1:]))
-    tell(session, found.id, outcome, html=request.html)
+    tell(session, found.id, outcome, Reports(html=request.html, json=request.json, mail=Path(mail) if mail else None))
     return outcome.answer.exit_code
 
 
-_ASKED = ("ladder", "flavour", "suites", "every", "edges", "confidence", "crash_is_slow", "resume", "fresh")
+# Of a commit's hash, as git has it.
+_LEAST_DIGITS = 7
+_ASKED = (
+    "ladder",
+    "flavour",
+    "suites",
+    "every",
+    "edges",
+    "confidence",
+    "crash_is_slow",
+    "resume",
+    "fresh",
+    "build_fixes",
+    "from_run",
+)
 
 
 @bisect.command()
@@ -105,6 +139,7 @@ _ASKED = ("ladder", "flavour", "suites", "every", "edges", "confidence", "crash_
 def status(run: str | None) -> None:
     """Show the strip of a search, and what comes next."""
     from harness.bisect.standing import stand, view_of
+    from harness.cli.searchreport import stored_search
     from harness.cli.session import Session
     from harness.cli.strip import edges_sentence, next_sentence, strip_line
     from harness.model.metrics import METRICS
@@ -122,27 +157,37 @@ def status(run: str | None) -> None:
 
 @bisect.command()
 @click.argument("run", required=False)
-@click.option("--html", "html", type=click.Path(path_type=Path), metavar="FILE", help="Write it as one HTML file.")
-def report(run: str | None, html: Path | None) -> int:
+@click.option("--html", type=click.Path(path_type=Path), metavar="FILE", help="Write it as one HTML file.")
+@click.option("--json", type=click.Path(path_type=Path), metavar="FILE", help="Write it as JSON (`-`: stdout).")
+@click.option(
+    "--mail", type=click.Path(path_type=Path), metavar="FILE", help="Write a mail for the list (`-`: stdout)."
+)
+def report(run: str | None, html: Path | None, json: Path | None, mail: Path | None) -> int:
     """Report on a search again, from what is stored. The exit status is its answer's."""
+    from harness.cli.searchreport import Reports, stored_search, tell
     from harness.cli.session import Session
     from harness.errors import ExitCode
 
     with Session(ShownProgress()) as session:
         found, _ = stored_search(session, run)
         outcome = session.store.bisections.outcome(found.id)
-        tell(session, found.id, outcome, html=html)
+        tell(session, found.id, outcome, Reports(html=html, json=json, mail=mail))
     return outcome.answer.exit_code if outcome else ExitCode.CANNOT_TELL
 
 
 @bisect.command()
 @click.argument("run", required=False)
-def log(run: str | None) -> None:
+@click.option("--git", is_flag=True, help="Instead, what `git bisect replay` reads: the edges between commits.")
+def log(run: str | None, git: bool) -> None:
     """Print every boot of a search, with what it was made for, as text that `replay` reads."""
+    from harness.cli.searchreport import git_log, stored_search
     from harness.cli.session import Session
     from harness.report.bisectlog import write_log
 
     with Session(ShownProgress()) as session:
+        if git:
+            click.echo(git_log(session, run), nl=False)
+            return
         found, evidence = stored_search(session, run)
     click.echo(write_log(found.id, evidence), nl=False)
 
@@ -176,6 +221,7 @@ def replay(file: Path) -> None:
 @click.option("--reason", default="by hand", show_default=True, help="Why, for the report.")
 def skip(spec: str, undo: bool, reason: str) -> None:
     """Take the kernel SPEC (or its rung's number) out of the newest unfinished search; it may be running."""
+    from harness.cli.searchreport import stored_search
     from harness.cli.session import Session
     from harness.errors import ConfigError
     from harness.model.bisection import Mark
@@ -190,6 +236,7 @@ def skip(spec: str, undo: bool, reason: str) -> None:
             index
             for index, rung in enumerate(plan.rungs)
             if spec.removeprefix("debian:") in {str(index), rung.release, rung.version, rung.spec.partition(":")[2]}
+            or (rung.commit is not None and len(spec) >= _LEAST_DIGITS and rung.commit.sha.startswith(spec))
         ]
         if len(rungs) != 1:
             known = ", ".join(rung.spec for rung in plan.rungs)
@@ -200,37 +247,3 @@ def skip(spec: str, undo: bool, reason: str) -> None:
         mark = Mark(rung=rung, skip=not undo, reason=reason, after_trials=len(found.trials))
         session.store.bisections.add_mark(found.id, mark)
     click.echo(f"{plan.rungs[rung].release} is {'back in' if undo else 'out of'} search {found.id}", err=True)
-
-
-def stored_search(session: "Session", run_id: str | None) -> "tuple[Run, Evidence]":
-    """A stored search, the newest where none is named. Raises ConfigError."""
-    from harness.errors import ConfigError
-    from harness.run.bisect import stored_evidence
-
-    store = session.store
-    wanted = run_id if run_id not in {None, "last"} else store.bisections.newest()
-    if wanted is None:
-        raise ConfigError("there is no search yet", remedy="Begin one with `kab bisect FROM TO`.")
-    found = store.run(wanted)
-    plan = store.bisections.plan(found.id)
-    if plan is None:
-        raise ConfigError(
-            f"run {found.id} is no search but a `kab {found.verb}`", remedy=f"See `kab report {found.id}`."
-        )
-    return found, stored_evidence(store, store.bisections, found, plan)
-
-
-def tell(session: "Session", run_id: str, outcome: "BisectionOutcome | None", *, html: Path | None) -> None:
-    """Print the report of a stored search, and write it as HTML where that is asked for."""
-    from harness.bisect.standing import stand
-    from harness.host.files import write_atomically
-    from harness.model.metrics import METRICS
-    from harness.report.bisection import bisection_summary
-    from harness.report.bisectpage import bisection_html
-
-    found, evidence = stored_search(session, run_id)
-    standing = stand(evidence, METRICS)
-    click.echo(bisection_summary(found, evidence, standing, outcome, METRICS))
-    if html is not None:
-        write_atomically(html, bisection_html(found, evidence, standing, outcome, METRICS).encode())
-        click.echo(f"\nreport: {html}", err=True)

@@ -7,9 +7,9 @@ from harness.cli.progress import ShownProgress
 
 @click.command(epilog="\b\nExamples:\n  kab clean --leaks\n  kab clean --cache-limit 5GiB")
 @click.option("--leaks", is_flag=True, help="Only remove what killed processes of kab left behind.")
-@click.option("--cache-limit", metavar="SIZE", help="Keep this much of the kernel cache [the setting, 20GiB].")
+@click.option("--cache-limit", metavar="SIZE", help="Keep this much of kernels and builds [the setting, 20GiB].")
 def clean(leaks: bool, cache_limit: str | None) -> None:
-    """Remove guests, files and processes that a killed kab left, old images, and kernels beyond the cache's limit.
+    """Remove guests, files and processes that a killed kab left, old images, and kernels and builds beyond the limit.
 
     Never removes results, nor what another kab uses now.
     """
@@ -28,8 +28,11 @@ def clean(leaks: bool, cache_limit: str | None) -> None:
             click.echo("nothing was left behind")
         return
     with Session(ShownProgress()) as session:
-        for kernel in session.kernels.prune(session.settings.cache_limit_bytes if limit_bytes is None else limit_bytes):
+        limit_bytes = session.settings.cache_limit_bytes if limit_bytes is None else limit_bytes
+        for kernel in session.kernels.prune(limit_bytes):
             click.echo(f"removed kernel {kernel.release}")
+        for folder in session.kernels.prune_builds(limit_bytes):
+            click.echo(f"removed build folder {folder}")
         for image in session.images.outdated():
             session.images.remove(image)
             click.echo(f"removed image {image.name}")

@@ -43,6 +43,15 @@ _EXPERIMENT_OPTIONS = (
     click.option("--seed", metavar="N", help="Order of boots and random offsets [drawn, and stored]."),
 )
 
+_BUILD_OPTIONS = (
+    click.option("--config", metavar="NAME", help="`micro`, `localmod`, or a .config file [micro]."),
+    click.option("--fragment", "fragments", metavar="FILE", multiple=True, help="Options on top; the last one wins."),
+    click.option(
+        "--cc", "compiler", metavar="NAME", help="gcc-12, clang, ... [gcc, or one that the tree can live with]."
+    ),
+    click.option("--builder", metavar="FILE", help="A program that builds instead of kbuild (docs/building.md)."),
+)
+
 
 def _apply(options: tuple[Callable[[_Function], _Function], ...], function: _Function) -> _Function:
     for option in reversed(options):
@@ -58,6 +67,11 @@ def guest_options(function: _Function) -> _Function:
 def experiment_options(function: _Function) -> _Function:
     """Options that say what an experiment is made of."""
     return _apply(_EXPERIMENT_OPTIONS, function)
+
+
+def build_options(function: _Function) -> _Function:
+    """Options that say how a kernel is built from source."""
+    return _apply(_BUILD_OPTIONS, function)
 
 
 def progress_option(function: _Function) -> _Function:

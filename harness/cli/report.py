@@ -60,14 +60,9 @@ def report(run: str, html: Path | None, json: Path | None) -> int:
 
 
 def _report_search(session: "Session", run_id: str, *, html: Path | None, json: Path | None) -> int:
-    from harness.cli.bisect import tell
-    from harness.errors import ConfigError, ExitCode
+    from harness.cli.searchreport import Reports, tell
+    from harness.errors import ExitCode
 
-    if json is not None:
-        raise ConfigError(
-            f"run {run_id} is a search, which has no JSON report",
-            remedy=f"`kab bisect log {run_id}` holds every value; its A/B runs have JSON reports of their own.",
-        )
     outcome = session.store.bisections.outcome(run_id)
-    tell(session, run_id, outcome, html=html)
+    tell(session, run_id, outcome, Reports(html=html, json=json))
     return outcome.answer.exit_code if outcome else ExitCode.CANNOT_TELL

@@ -1,19 +1,35 @@
 """Wiring of `kab bisect`: from options to a ladder, a request and its loop, and back from what is stored."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
+from harness.cli.lines import (
+    BuildOptions,
+    Line,
+    config_counter,
+    config_line,
+    continued_line,
+    git_counter,
+    git_line,
+    is_git_line,
+    options_between,
+    package_line,
+    series_line,
+)
+from harness.cli.progress import ShownProgress
 from harness.cli.session import Session
 from harness.config import Request, build_experiment, load_workloads
 from harness.errors import ConfigError
+from harness.kbuild.ahead import BuildAhead
 from harness.kernels.changelog import read_changelog
-from harness.kernels.ladder import find_ladder
-from harness.model.bisection import BisectionOutcome, BisectionPlan, EdgeWish, PlannedRung
-from harness.model.experiment import Experiment
+from harness.model.bisection import BisectionOutcome, BisectionPlan, EdgeWish, FoundEdge
+from harness.model.experiment import Experiment, TrialSpec
 from harness.model.history import Step
 from harness.model.kernel import Kernel
 from harness.model.run import Run
+from harness.model.trial import Stage
 from harness.parse.changelog import changes_between
 from harness.parse.plainjson import to_plain
 from harness.parse.units import parse_fraction
@@ -38,6 +54,12 @@ class Asked:
     crash_is_slow: bool = False
     resume: bool = False
     fresh: bool = False
+    # Of kernels that are built.
+    build: BuildOptions = field(default_factory=BuildOptions)
+    build_fixes: tuple[str, ...] = ()
+    series: Path | None = None
+    config_diff: tuple[Path, Path] | None = None
+    from_run: str | None = None
 
 
 def search(
@@ -71,13 +93,39 @@ def search(
         )
         if stored is not None and wanted.digest != stored[0].digest:
             raise _differs(stored[0].id, _differences(stored[0].conditions, wanted.conditions, "host"))
-        loop = BisectLoop(
-            ab=session.ab_loop(bench),
-            bisections=session.store.bisections,
-            resolve=session.resolve,
-            changes=changes_of,
-        )
-        return loop.execute(wanted)
+        with BuildAhead() as ahead:
+
+            def resolve(spec: str) -> Kernel:
+                ahead.make_way(spec)
+                return session.resolve(spec)
+
+            watched = replace(bench, progress=_Watched(session.progress, ahead)) if plan.built else bench
+            loop = BisectLoop(
+                ab=session.ab_loop(watched),
+                bisections=session.store.bisections,
+                resolve=resolve,
+                changes=changes_of,
+                counter=_counter(session, plan),
+                effect=options_between,
+                ahead=ahead.want if plan.built else None,
+            )
+            return loop.execute(wanted)
+
+
+class _Watched(ShownProgress):
+    """A display that lets builds stand still while a guest measures."""
+
+    def __init__(self, shown: ShownProgress, ahead: BuildAhead) -> None:
+        self._shown = shown
+        self._ahead = ahead
+
+    def stage(self, spec: TrialSpec, stage: Stage, detail: str = "") -> None:
+        """Of all that a trial tells, this is what a bench tells."""
+        if stage in {Stage.WARMUP, Stage.MEASURE}:
+            self._ahead.hold()
+        else:
+            self._ahead.release()
+        self._shown.stage(spec, stage, detail)
 
 
 def changes_of(older: Kernel, newer: Kernel) -> Step:
@@ -97,17 +145,52 @@ def _planned(session: Session, request: Request, asked: Asked) -> tuple[Experime
     confidence = 0.99 if asked.confidence is None else parse_fraction(asked.confidence)
     if not _LEAST_CONFIDENCE < confidence < 1:
         raise ConfigError(f"--confidence {asked.confidence}: it must lie between 50% and 100%")
-    ladder = find_ladder(session.kernels, ends, flavour=asked.flavour, suites=asked.suites, every=asked.every)
-    rungs = tuple(
-        PlannedRung(spec=rung.spec, release=rung.kernel.release, version=rung.kernel.version, suites=rung.kernel.suites)
-        for rung in ladder.rungs
-    )
-    if len(rungs) == 2:
+    line = _line(session, ends, asked)
+    if len(line.rungs) == 2:
         session.progress.note("nothing lies between the two ends: `kab ab` would do")
     plan = BisectionPlan(
-        rungs=rungs, edges=EdgeWish(asked.edges), confidence=confidence, crash_is_slow=asked.crash_is_slow
+        rungs=line.rungs,
+        edges=EdgeWish(asked.edges),
+        confidence=confidence,
+        crash_is_slow=asked.crash_is_slow,
+        build_fixes=line.build_fixes,
     )
-    return replace(experiment, baseline=rungs[0].spec, candidate=rungs[-1].spec), plan
+    return replace(experiment, baseline=line.rungs[0].spec, candidate=line.rungs[-1].spec), plan
+
+
+def _line(session: Session, ends: tuple[str, ...], asked: Asked) -> Line:
+    """The kernels to search. Raises ConfigError, HostError, DoesNotApplyError (a patch of a series)."""
+    if asked.series is not None:
+        if len(ends) != 1:
+            raise ConfigError(
+                "a patch series goes on top of one revision", remedy="Write kab bisect --series DIR git:TREE@REV."
+            )
+        return series_line(session, asked.series, ends[0], asked.build, asked.build_fixes)
+    if asked.config_diff is not None:
+        if len(ends) != 1:
+            raise ConfigError(
+                "configurations are compared on one revision",
+                remedy="Write kab bisect --config-diff GOOD BAD git:TREE@REV.",
+            )
+        return config_line(session, *asked.config_diff, ends[0], asked.build)
+    if asked.from_run is not None:
+        run = session.store.run(asked.from_run)
+        return continued_line(session, run, ends[0], ends[1:], asked.build, asked.build_fixes)
+    if is_git_line(ends):
+        return git_line(session, ends, asked.build, asked.build_fixes)
+    if asked.build != BuildOptions() or asked.build_fixes:
+        raise ConfigError(
+            "--config, --fragment, --cc, --builder and --build-fix are for kernels that are built",
+            remedy="Write kab bisect git:TREE@OLD..NEW.",
+        )
+    return package_line(session, ends, flavour=asked.flavour, suites=asked.suites, every=asked.every)
+
+
+def _counter(session: Session, plan: BisectionPlan) -> Callable[[BisectionPlan, FoundEdge, int], str] | None:
+    """How an edge's change is undone at the far end; None for packages, which nobody can take a commit out of."""
+    if not plan.built:
+        return None
+    return config_counter(session) if plan.rungs[-1].commit is None else git_counter
 
 
 def _ends_of(request: Request) -> tuple[str, ...]:

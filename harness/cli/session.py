@@ -24,7 +24,7 @@ from harness.guest.qemuhost import LocalHost, QemuHost
 from harness.host.files import write_atomically
 from harness.host.fingerprint import fingerprint
 from harness.host.leases import Lease, reclaim
-from harness.host.locks import try_lock
+from harness.host.locks import holder, try_lock
 from harness.host.paths import Paths, default_paths, settings_file
 from harness.host.probes import disk_space, memory
 from harness.images.initramfs import ensure_initramfs
@@ -83,6 +83,8 @@ class Session:
             if kind is None and "kernels" in self.__dict__:
                 for kernel in self.kernels.prune(self.settings.cache_limit_bytes):
                     self.progress.note(f"removed {kernel.release} from the cache, which is over its limit")
+                for folder in self.kernels.prune_builds(self.settings.cache_limit_bytes):
+                    self.progress.note(f"removed the build folder {folder}: the cache is over its limit")
 
     @cached_property
     def store(self) -> SqlStore:
@@ -98,7 +100,12 @@ class Session:
     def kernels(self) -> KernelLibrary:
         """Kernels, with downloads shown."""
         return self._stack.enter_context(
-            KernelLibrary(self.paths, progress=self.progress.download, note=self.progress.note)
+            KernelLibrary(
+                self.paths,
+                progress=self.progress.download,
+                building=self.progress.building,
+                note=self.progress.note,
+            )
         )
 
     @cached_property
@@ -238,11 +245,14 @@ class Session:
     @contextmanager
     def _exclusive(self, digest: str) -> Iterator[None]:
         """One process at a time works on one run."""
-        held = try_lock(self.paths.state / "locks" / f"run-{digest[:32]}.lock")
+        path = self.paths.state / "locks" / f"run-{digest[:32]}.lock"
+        held = try_lock(path)
         if held is None:
+            run = self.store.unfinished(digest)
             raise HostError(
-                "another kab works on this very experiment",
-                remedy="Let it finish; or give another --seed, which makes it an experiment of its own.",
+                f"another kab{holder(path)} works on {f'run {run.id}' if run else 'this very experiment'}",
+                remedy="Let it finish, or end it and give the command again; another --seed makes it an experiment "
+                "of its own.",
             )
         with held:
             yield

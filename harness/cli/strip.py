@@ -1,5 +1,7 @@
 """The ladder of a search on one line, and what comes next in one sentence."""
 
+import itertools
+
 from rich.text import Text
 
 from harness.model.bisection import BisectionPlan, SearchView
@@ -7,24 +9,48 @@ from harness.model.bisection import BisectionPlan, SearchView
 _STYLE = {"F": "bold green", "S": "bold red", "f": "green", "s": "red", "x": "dim"}
 # Shades of what is not known, from surely fast to surely slow.
 _SHADES = ((0.2, "green"), (0.4, "yellow4"), (0.6, "yellow"), (0.8, "orange3"), (1.01, "red"))
+# Letters of a strip: a longer ladder has several kernels to a letter, the most telling of which is shown.
+_WIDTH = 96
+# Kernels that were measured tell most, then those believed to be something, then those that cannot be tested.
+_TELLING = "FSfsx."
 
 
 def rung_name(plan: BisectionPlan, rung: int) -> str:
-    """A rung's kernel, short: its upstream version."""
+    """A rung's kernel, short: its commit, or its upstream version."""
+    if plan.built:
+        return plan.rungs[rung].release
     version = plan.rungs[rung].version
     return version.rpartition("-")[0] or version
 
 
 def coloured(view: SearchView) -> Text:
-    """The strip between its ends, in colours; what is unknown is shaded by how likely it is to be slow."""
+    """The strip between its ends, in colours; what is unknown is shaded by how likely it is to be slow.
+
+    Where one letter stands for several kernels, ``|`` is an edge among them.
+    """
     text = Text(f"{rung_name(view.plan, 0)} ")
-    for letter, slow in zip(view.strip, view.slow, strict=True):
+    for letter, slow in _letters(view):
         style = _STYLE.get(letter, "dim")
         if letter == "." and slow is not None:
             style = next(colour for limit, colour in _SHADES if slow < limit)
         text.append(letter, style=style)
     text.append(f" {rung_name(view.plan, view.plan.last)}")
     return text
+
+
+def _letters(view: SearchView) -> list[tuple[str, float | None]]:
+    """The letters, with the probability that their kernels are slow."""
+    count = len(view.strip)
+    if count <= _WIDTH:
+        return list(zip(view.strip, view.slow, strict=True))
+    letters = []
+    for start, stop in itertools.pairwise(round(place * count / _WIDTH) for place in range(_WIDTH + 1)):
+        inside, slow = view.strip[start:stop], view.slow[start:stop]
+        known = [chance for chance in slow if chance is not None]
+        edge = any(start <= found.before and found.after < stop for found in view.edges)
+        letter = "|" if edge or {"F", "S"} <= set(inside) else min(inside, key=_TELLING.index)
+        letters.append((letter, sum(known) / len(known) if known else None))
+    return letters
 
 
 def strip_line(view: SearchView) -> str:

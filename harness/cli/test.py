@@ -40,7 +40,7 @@ def test(
     from harness.errors import ConfigError
     from harness.model.metrics import METRICS
     from harness.parse.units import parse_fraction
-    from harness.run.bisect import stored_evidence
+    from harness.run.evidence import stored_evidence
     from harness.run.liken import LikenLoop, check_conditions, likeness_of_ab, likeness_of_search
 
     allowed = 0.01 if error is None else parse_fraction(error)

@@ -41,6 +41,7 @@ def examine(
         look("qemu", lambda: probes.qemu(root, accelerator)),
         look("libvirt", lambda: probes.libvirt(root)),
         *probes.tools(root),
+        look("build tools", lambda: probes.build_tools(root)),
         look("user", lambda: probes.users(root, os.getuid())),
         look("keyring", lambda: probes.keyring(root)),
         look("mirror", lambda: mirror(root, environment)),

@@ -82,9 +82,10 @@ class Lease:
             except OSError as error:
                 raise HostError(f"cannot write {self._file}: {error}", remedy="Is the disk full?") from error
 
-    def add_process(self, pid: int, name: str) -> None:
-        """List a running process that must not outlive us; `name` is for people."""
-        self._change("processes", {"pid": pid, "started": reaper.start_ticks(pid), "name": name}, add=True)
+    def add_process(self, pid: int, name: str, *, group: bool = False) -> None:
+        """List a running process that must not outlive us, with `group` all of its group; `name` is for people."""
+        entry = {"pid": pid, "started": reaper.start_ticks(pid), "name": name} | ({"group": True} if group else {})
+        self._change("processes", entry, add=True)
 
     def add_mark(self, mark: str) -> None:
         """List any process, started or to be started, with `mark` in its command line.

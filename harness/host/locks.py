@@ -80,7 +80,7 @@ def lock(
     deadline = time.monotonic() + timeout_s
     told = False
     while (held := try_lock(path, shared=shared)) is None:
-        sentence = f"another process{_holder(path)} is {what}"
+        sentence = f"another process{holder(path)} is {what}"
         if time.monotonic() >= deadline:
             raise TransientHostError(
                 f"{sentence} and did not finish in {timeout_s:g} s", remedy="Let it finish, or end it, and try again."
@@ -93,7 +93,8 @@ def lock(
         yield held
 
 
-def _holder(path: Path) -> str:
+def holder(path: Path) -> str:
+    """`` (pid 123)``: who holds, or last held, the lock on `path`; empty where that is not known."""
     try:
         text = path.read_text().strip()
     except OSError:

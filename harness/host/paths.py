@@ -32,6 +32,21 @@ class Paths:
         return self.cache / "apt"
 
     @property
+    def git(self) -> Path:
+        """Repositories of our own beside the user's."""
+        return self.cache / "git"
+
+    @property
+    def builds(self) -> Path:
+        """Work trees and object trees of kernels built from source."""
+        return self.cache / "builds"
+
+    @property
+    def configs(self) -> Path:
+        """Kernel configurations that searches go through, named by their content; small, and never pruned."""
+        return self.state / "configs"
+
+    @property
     def database(self) -> Path:
         """The default results database."""
         return self.state / "results.sqlite"

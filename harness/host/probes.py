@@ -21,6 +21,10 @@ OK, WARN, FAIL = CheckStatus
 GIB = 1024**3
 # Programs that a run starts on the host, besides QEMU.
 TOOLS = ("apt-get", "depmod", "dpkg-deb", "gpgv", "mke2fs", "mmdebstrap", "nbdkit")
+# Programs that a build of a kernel starts, besides the compiler.
+BUILD_TOOLS = ("git", "make", "ld", "flex", "bison", "bc")
+# Headers that the kernel's own tools are compiled with, and the packages that bring them.
+_BUILD_HEADERS = (("libelf.h", "libelf-dev"), ("openssl/opensslv.h", "libssl-dev"))
 # Older ones crash guests of their own under emulation: bookworm's 7.2 did so in one boot of four.
 QEMU_LEAST_UNDER_EMULATION = 8
 # What QEMU and nbdkit take besides the guest's own memory.
@@ -114,6 +118,25 @@ def tools(root: Path, names: Sequence[str] = TOOLS) -> list[Check]:
     if found:
         checks.insert(0, Check(name="tools", status=OK, detail=", ".join(found)))
     return checks
+
+
+def build_tools(root: Path) -> Check:
+    """What only kernels from source (`git:` specs) need."""
+    name = "build tools"
+    compilers = [compiler for compiler in ("gcc", "clang") if find_tool(compiler, root)]
+    missing = [TOOL_PACKAGES[tool] for tool in BUILD_TOOLS if find_tool(tool, root) is None]
+    missing += [] if compilers else ["gcc"]
+    includes = [root / "usr/include", *root.glob("usr/include/*-linux-gnu")]
+    missing += [
+        package for header, package in _BUILD_HEADERS if not any((folder / header).exists() for folder in includes)
+    ]
+    if missing:
+        detail = "kernels cannot be built from source (`git:` specs); all others can be used"
+        return Check(name=name, status=WARN, detail=detail, remedy=f"apt-get install {' '.join(missing)}")
+    if find_tool("ccache", root) is None:
+        detail = f"{', '.join(compilers)}, no ccache: whatever changes back is compiled again"
+        return Check(name=name, status=WARN, detail=detail, remedy="apt-get install ccache")
+    return Check(name=name, status=OK, detail=f"{', '.join(compilers)}, ccache")
 
 
 def users(root: Path, uid: int) -> Check:

@@ -1,8 +1,10 @@
 """Processes of the host: the only place that starts one. Argument lists, never shell strings."""
 
+import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +21,20 @@ TOOL_PACKAGES: dict[str, str] = {
     "apt-get": "apt",
     "apt-cache": "apt",
     "apt-helper": "apt",
+    "bc": "bc",
+    "bison": "bison",
     "btrfs": "btrfs-progs",
     "busybox": "busybox-static",
     "depmod": "kmod",
+    "ccache": "ccache",
+    "clang": "clang",
     "dpkg-deb": "dpkg",
+    "flex": "flex",
+    "gcc": "gcc",
+    "git": "git",
     "gpgv": "gpgv",
+    "ld": "binutils",
+    "make": "make",
     "mke2fs": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
     "nbdkit": "nbdkit",
@@ -97,6 +108,7 @@ def spawn(
     env: Mapping[str, str] | None = None,
     new_session: bool = False,
     pass_fds: Sequence[int] = (),
+    cwd: Path | None = None,
 ) -> Process:
     """Start a process that goes on; whoever starts it ends it. ``new_session`` keeps Ctrl-C away from it."""
     words = tuple(str(word) for word in argv)
@@ -109,6 +121,7 @@ def spawn(
             env=env,
             start_new_session=new_session,
             pass_fds=pass_fds,
+            cwd=cwd,
         )
     except FileNotFoundError as error:
         raise missing_tool(words[0]) from error
@@ -127,6 +140,25 @@ def stop(process: Process, *, timeout_s: float) -> bool:
         process.wait()
         return False
     return True
+
+
+def stop_group(process: Process, *, timeout_s: float) -> bool:
+    """End a process that `spawn` started with ``new_session``, and all that it started; False as ``stop``."""
+    _signal_group(process, signal.SIGTERM)
+    try:
+        process.wait(timeout_s)
+        return True
+    except subprocess.TimeoutExpired:
+        return False
+    finally:
+        # Also where it ended in order: something that it left behind would go on.
+        _signal_group(process, signal.SIGKILL)
+        process.wait()
+
+
+def _signal_group(process: Process, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 def find_tool(name: str, root: Path = Path("/")) -> Path | None:

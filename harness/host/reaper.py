@@ -74,6 +74,22 @@ def end_process(pid: int, started: int | None) -> bool:
     return True
 
 
+def end_group(leader: int, started: int | None) -> bool:
+    """Kill a process group; True when its leader is gone afterwards.
+
+    `started` is the leader's start time. A group may outlive its leader, and its number is not given to anybody else
+    before its last process has ended.
+    """
+    if start_ticks(leader) not in (None, started):
+        return True
+    with contextlib.suppress(ProcessLookupError):
+        try:
+            os.killpg(leader, signal.SIGKILL)
+        except PermissionError:
+            return False
+    return end_process(leader, started)
+
+
 def remove_path(path: Path) -> bool:
     """Remove a file or a whole folder; True when it is gone afterwards."""
     if not path.is_absolute() or len(path.parts) < 3:
@@ -113,9 +129,13 @@ def _end_processes(content: dict[str, Any], removed: list[str]) -> tuple[list[di
     left: list[dict[str, Any]] = []
     stuck: list[str] = []
     for entry in content.get("processes", []):
+        group = entry.get("group", False)
         if start_ticks(entry["pid"]) != entry["started"]:
+            # Its leader is gone, and it may not be.
+            if group:
+                end_group(entry["pid"], entry["started"])
             continue
-        if end_process(entry["pid"], entry["started"]):
+        if (end_group if group else end_process)(entry["pid"], entry["started"]):
             removed.append(f"process {entry['pid']} ({entry['name']})")
         else:
             left.append(entry)

@@ -68,10 +68,17 @@ def between(
     chosen = _common_flavour(ends, flavour)
     pool = _pool(kernels, chosen, suites)
     catalogue = Catalogue(kernels=pool, suite_aliases=suite_aliases or {})
-    first, last = (_end(catalogue, spec, chosen) for spec in ends)
-    told = f"debian:{ends[0].selector} is {first.version}, debian:{ends[1].selector} is {last.version}"
+    first, last = (_end(catalogue, spec, chosen, suites) for spec in ends)
+    told = " and ".join(
+        dict.fromkeys(
+            f"debian:{spec.selector} is {kernel.version}" for spec, kernel in zip(ends, (first, last), strict=True)
+        )
+    )
     if first == last:
-        raise ConfigError(f"both ends of the ladder are the same kernel: {told}", remedy="Name two different kernels.")
+        raise ConfigError(
+            f"both ends of the ladder are the same kernel: {told}",
+            remedy="Name two different kernels, or a series: 'debian:6.12.*'.",
+        )
     if pool.index(first) > pool.index(last):
         raise ConfigError(
             f"the ends of the ladder are in the wrong order: {told}",
@@ -156,11 +163,14 @@ def _pool(kernels: Sequence[AvailableKernel], flavour: str, suites: Sequence[str
     return tuple(sorted(found, key=lambda kernel: (Version(kernel.version), kernel.release)))
 
 
-def _end(catalogue: Catalogue, spec: DebianSpec, flavour: str) -> AvailableKernel:
+def _end(catalogue: Catalogue, spec: DebianSpec, flavour: str, suites: Sequence[str]) -> AvailableKernel:
     wanted = DebianSpec(selector=spec.selector, flavour=flavour)
     found = catalogue.choose(wanted)
     if found is None:
-        raise catalogue.no_match(wanted)
+        error = catalogue.no_match(wanted)
+        if not suites:
+            raise error
+        raise ConfigError(f"{error.message} (--suite {', '.join(suites)})", remedy=error.remedy)
     return found
 
 

@@ -7,14 +7,17 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness.errors import HostError
+from harness.errors import ConfigError, HostError
 from harness.host.paths import Paths
+from harness.kbuild.builder import BuildProgress
+from harness.kbuild.folder import prune as prune_builds
 from harness.kernels import modules
 from harness.kernels.apt import PackageGoneError
 from harness.kernels.assemble import Pieces, assemble, find_pieces, unpack_packages
 from harness.kernels.cache import CachedKernel, KernelCache, SourceRecord, content_digest, source_key
 from harness.kernels.debian import DebianSource
 from harness.kernels.local import LocalSource, LocalSpec
+from harness.kernels.revisions import Revisions, as_revision, build_provenance
 from harness.model.kernel import (
     AvailableKernel,
     DebianSpec,
@@ -24,6 +27,7 @@ from harness.model.kernel import (
     Kernel,
     TreeSpec,
 )
+from harness.model.source import GitSpec
 from harness.parse.kernelspec import flavour_of, parse_kernel_spec
 
 _log = logging.getLogger(__name__)
@@ -42,12 +46,15 @@ class KernelLibrary:
         debian: DebianSource | None = None,
         local: LocalSource | None = None,
         progress: FetchProgress = lambda _name, _done, _total: None,
+        building: BuildProgress = lambda _name, _done, _total, _file: None,
         note: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
-        """`progress` is told about downloads, `note` in sentences about what else takes time."""
+        """`progress` is told about downloads, `building` about builds, `note` in sentences about the rest."""
         self._cache = KernelCache(paths.kernels)
         self._debian = debian or DebianSource(paths, note=note)
         self._local = local or LocalSource()
+        self._paths = paths
+        self._revisions = Revisions(paths, note=note, progress=building)
         self._progress = progress
         self._note = note
 
@@ -64,13 +71,16 @@ class KernelLibrary:
         self.close()
 
     def resolve(self, spec: str) -> Kernel:
-        """The kernel that `spec` names, fetched where needed.
+        """The kernel that `spec` names, fetched or built where needed.
 
-        Raises ConfigError (no such kernel, not for x86-64), HostError (mirror, signature, hash, disk).
+        Raises ConfigError (no such kernel, not for x86-64), HostError (mirror, signature, hash, disk, compiler),
+        BuildError, DoesNotApplyError.
         """
         parsed = parse_kernel_spec(spec)
         if isinstance(parsed, DebianSpec):
             return self._resolve_debian(spec, parsed)
+        if isinstance(parsed, GitSpec):
+            return self._resolve_git(spec, parsed)
         key = self._local.key(parsed)
         return self._cached(key, spec) or self._add_local(key, spec, parsed)
 
@@ -97,6 +107,11 @@ class KernelLibrary:
     def show(self, spec: str) -> Kernel | AvailableKernel:
         """What `spec` names, without fetching it: a Kernel where it is cached or local. Raises as ``resolve``."""
         parsed = parse_kernel_spec(spec)
+        if isinstance(parsed, GitSpec):
+            built = self.built(spec)
+            if built is None:
+                raise ConfigError(f"{spec} is not built yet", remedy=f"Build it: kab build {spec}")
+            return built
         if not isinstance(parsed, DebianSpec):
             return self.resolve(spec)
         chosen = self._debian.choose(parsed)
@@ -105,6 +120,21 @@ class KernelLibrary:
     def cached(self) -> list[CachedKernel]:
         """What the cache holds, the most recently used last."""
         return self._cache.entries()
+
+    def built(self, spec: str) -> Kernel | None:
+        """The kernel of a git spec where it is built already, else None. Raises as ``resolve``."""
+        parsed = parse_kernel_spec(spec)
+        if not isinstance(parsed, GitSpec) or parsed.build.builder is not None:
+            return None
+        repository, commit = self._revisions.commit(parsed)
+        request = self._revisions.builder.request(repository, commit, parsed.build)
+        kernel = self._cached(source_key(*request.key), spec)
+        return None if kernel is None else as_revision(kernel, spec, repository, commit)
+
+    def prune_builds(self, limit_bytes: int) -> list[str]:
+        """Remove the least recently used build folders that do not fit in `limit_bytes` beside the kernels."""
+        kept = sum(kernel.size_bytes for kernel in self._cache.entries())
+        return prune_builds(self._paths.builds, max(limit_bytes - kept, 0))
 
     def prune(self, limit_bytes: int) -> list[CachedKernel]:
         """Remove the least recently used kernels beyond `limit_bytes`; never one in use, or the newest."""
@@ -129,6 +159,33 @@ class KernelLibrary:
                 raise
             _log.info("%s; trying %s instead", error.message, again.release)
             return self._fetch(spec, again)
+
+    def _resolve_git(self, spec: str, parsed: GitSpec) -> Kernel:
+        repository, commit = self._revisions.commit(parsed)
+        settings = parsed.build
+        if settings.builder is not None:
+            given = self._revisions.external(settings.builder, repository, commit)
+            kernel = self.resolve(given)
+            told = replace(kernel, provenance={**kernel.provenance, "builder": str(settings.builder), "given": given})
+            return as_revision(told, spec, repository, commit)
+        request = self._revisions.builder.request(repository, commit, settings)
+        key = source_key(*request.key)
+        kernel_or_none = self._cached(key, spec)
+        if kernel_or_none is not None:
+            return as_revision(kernel_or_none, spec, repository, commit)
+        with self._cache.adding(key, waiting=self._note) as scratch:
+            found = self._cached(key, spec)
+            if found is None:
+                self._note(f"building {commit.short} {commit.title} ({settings.config}, {request.compiler.name})")
+                with self._revisions.builder.build(repository, request) as built:
+                    pieces = self._local.pieces(TreeSpec(directory=built.objects), scratch)
+                    if not built.has_modules:
+                        pieces = replace(pieces, modules=None)
+                    provenance = build_provenance(request, settings, built.command)
+                    found = self._add(
+                        key, spec, pieces, scratch, version=pieces.version, source="git", provenance=provenance
+                    )
+            return as_revision(found, spec, repository, commit)
 
     def _exact(self, parsed: DebianSpec) -> list[SourceRecord]:
         if flavour_of(parsed.selector) is None:

@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from harness.errors import ExitCode
 from harness.model.history import Suspect
+from harness.model.kconfig import OptionEffect
+from harness.model.source import Commit, OperationKind
 from harness.model.verdict import Verdict
 
 
@@ -39,7 +41,10 @@ class PartRole(StrEnum):
     """What an A/B run is for inside a bisection."""
 
     ENDS = "ends"
+    # An edge's neighbours against each other.
     PROOF = "proof"
+    # The far end of the slow stretch against itself with the culprit reverted (removed edge) or applied (restored one).
+    COUNTERPROOF = "counterproof"
 
 
 class Answer(StrEnum):
@@ -69,6 +74,14 @@ class PlannedRung:
     release: str
     version: str
     suites: tuple[str, ...] = ()
+    # The commit that this rung adds to the one before it; None where rungs are packages.
+    commit: Commit | None = None
+    # What is new on this rung, in half a line, where that is no commit: an option's name.
+    title: str = ""
+    # Prior weight of an edge before this rung; None: as the versions say.
+    weight: float | None = None
+    # The kernel that a proof compares this one with, where that is not the rung before; empty: it is.
+    parent: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +94,13 @@ class BisectionPlan:
     confidence: float = 0.99
     # A kernel that fails counts as slow instead of being skipped.
     crash_is_slow: bool = False
+    # Commits one of which is applied to a revision that does not build without it.
+    build_fixes: tuple[str, ...] = ()
+
+    @property
+    def built(self) -> bool:
+        """Whether its kernels are built from source, and not fetched."""
+        return self.rungs[-1].commit is not None or bool(self.rungs[-1].title)
 
     @property
     def last(self) -> int:
@@ -100,13 +120,48 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Twin:
+    """A rung whose kernel turned out to be, bit by bit, that of another rung: their states are one."""
+
+    rung: int
+    of: int
+    # How many boots of the search were stored when it was found out.
+    after_trials: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """An A/B run that belongs to a bisection; noted before it is made."""
+    """An A/B run that belongs to a bisection; noted before it is made.
+
+    Of ends and proofs `before` and `after` are the arms. Of a counterproof `before` is the far rung, its baseline,
+    and `after` the culprit's rung; its candidate is `before` with the culprit reverted or applied.
+    """
 
     role: PartRole
     before: int
     after: int
     run_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CounterProof:
+    """What the far end of the slow stretch does with the culprit reverted (removed edge) or applied (restored one)."""
+
+    # OperationKind.REVERT or PICK.
+    kind: OperationKind
+    # The far rung, and the spec of the kernel made from it.
+    far: int
+    spec: str
+    # The A/B run and what it says; None where the change does not apply or the result does not build.
+    run: str | None = None
+    verdict: Verdict | None = None
+    # Why there is no verdict, or the reason of the decision.
+    reason: str = ""
+
+    @property
+    def holds(self) -> bool:
+        """Whether undoing the loss, alone, brought the speed back."""
+        return self.verdict is Verdict.FASTER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +180,11 @@ class Edge:
     changes: int = 0
     # What the changelogs do not list.
     gaps: tuple[str, ...] = ()
+    # The one commit between the neighbours; None where there are several, or packages.
+    culprit: Commit | None = None
+    # Between two configurations: what the step between the neighbours did.
+    options: OptionEffect | None = None
+    counterproof: CounterProof | None = None
 
     @property
     def proven(self) -> bool:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from harness.model.source import GitSpec
+
 DEFAULT_FLAVOUR = "cloud-amd64"
 
 
@@ -45,7 +47,7 @@ class HostSpec:
     """``host``: the kernel that the host runs, from its ``/boot`` and ``/lib/modules``."""
 
 
-KernelSpec = DebianSpec | DebSpec | FileSpec | TreeSpec | HostSpec
+KernelSpec = DebianSpec | DebSpec | FileSpec | TreeSpec | HostSpec | GitSpec
 
 
 class PackageLayout(StrEnum):
@@ -119,4 +121,5 @@ class Kernel:
     @property
     def name(self) -> str:
         """Short name for tables."""
-        return self.release
+        # The release alone is the same for all revisions: equal code must give an equal image.
+        return self.provenance.get("describe", self.release) if self.source == "git" else self.release

@@ -22,6 +22,11 @@ class Outcome(StrEnum):
     LOST = "lost"
 
     @property
+    def booted(self) -> bool:
+        """Whether a guest ran, for all that can be said of the kernel."""
+        return self not in {Outcome.BUILD_FAILED, Outcome.LOST}
+
+    @property
     def is_kernel_fault(self) -> bool:
         """Whether the outcome speaks against the kernel itself."""
         return self in {

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from harness.errors import ConfigError
 from harness.model.kernel import DebianSpec, DebSpec, FileSpec, HostSpec, KernelSpec, TreeSpec
+from harness.parse.gitspec import parse_git
 
 FLAVOURS = ("cloud-amd64", "amd64")
 
@@ -17,6 +18,8 @@ FORMS = """A kernel is named in one of these ways:
   deb:FILE[,FILE...]                kernel packages on this disk
   file:BZIMAGE[,modules=DIR]        a kernel image and its lib/modules/RELEASE folder
   tree:DIR                          a built kernel tree
+  git:TREE@REV[,config=FILE][,cc=clang]
+                                    a revision of a kernel's git history, built when needed
   host                              the kernel that this host runs"""
 
 _SCHEMES = ("debian", "deb", "file", "tree", "host", "git")
@@ -38,11 +41,6 @@ def parse_kernel_spec(text: str) -> KernelSpec:
         raise ConfigError(f"`{text}` is not a kernel spec: there is no source `{scheme}`", remedy=hint + FORMS)
     if scheme == "host":
         raise ConfigError(f"`{text}` is not a kernel spec: `host` takes nothing after it", remedy="Write `host`.")
-    if scheme == "git":
-        raise ConfigError(
-            f"`{text}`: building kernels from git is not available yet",
-            remedy="Build the tree yourself and name it with `tree:DIR`.",
-        )
     if not rest.strip():
         raise ConfigError(f"`{text}` names no kernel after `{scheme}:`", remedy=FORMS)
     if scheme == "debian":
@@ -51,6 +49,8 @@ def parse_kernel_spec(text: str) -> KernelSpec:
         return _deb(text, rest)
     if scheme == "file":
         return _file(text, rest)
+    if scheme == "git":
+        return parse_git(text, rest)
     return TreeSpec(directory=Path(rest))
 
 

@@ -1,18 +1,27 @@
 """What a search over a ladder found: plain text, made to be pasted into a mail."""
 
+import itertools
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
 from harness.bisect.findings import Evidence
 from harness.bisect.standing import Standing
-from harness.model.bisection import Answer, BisectionOutcome, BisectionPlan, Edge, EdgeKind, RungState
+from harness.model.bisection import Answer, BisectionOutcome, BisectionPlan, Edge, EdgeKind, FoundEdge, RungState
 from harness.model.history import Suspect
 from harness.model.run import Run
 from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
-from harness.report import wording
+from harness.report import rungs, wording
+from harness.report.counter import counter_sentence
 from harness.report.layout import columns, wrap
 from harness.report.numbers import NOTHING, number
 
+# Longer strips are shortened where kernels were not booted, and broken over lines.
+_STRIP_WIDTH = 80
+# Commits that are named of a set that could not be told apart.
+_SET_SHOWN = 20
+_LONG_STRETCH = 6
+_NOT_BOOTED = "fs."
 _LEGEND = "F fast, S slow, x skipped; f, s believed so without a boot; . unknown"
 _STATES = {RungState.UNKNOWN: ""}
 _KINDS = {EdgeKind.REMOVED: "the fast path is lost", EdgeKind.RESTORED: "the fast path is back"}
@@ -31,7 +40,8 @@ def bisection_summary(
         *(_edge(plan, edge, evidence, metrics) for edge in edges),
         _rungs(plan, standing, metrics),
         _ends(plan, evidence, standing, metrics),
-        _listed("Skipped", (f"{plan.rungs[rung].release}: {why}" for rung, why in _notes(standing))),
+        _listed("Skipped", _skipped(evidence, standing)),
+        _listed("Not booted, for their code is that of another", _twins(evidence)),
         _listed("Mind", standing.warnings),
         _environment(run),
         ["How to repeat", f"  {wording.repeat_command(run)}"],
@@ -40,7 +50,15 @@ def bisection_summary(
 
 
 def _name(plan: BisectionPlan, rung: int) -> str:
-    return plan.rungs[rung].release
+    return rungs.name(plan.rungs[rung])
+
+
+def _place(plan: BisectionPlan, edge: Edge | FoundEdge) -> str:
+    """``removed by 3a1b2c3d4e5f ("btrfs: some title")``, or between which kernels."""
+    culprit = edge.culprit if isinstance(edge, Edge) else None
+    if culprit is not None:
+        return f"{edge.kind} by {rungs.tag(culprit)}"
+    return f"{edge.kind} between {_name(plan, edge.before)} and {_name(plan, edge.after)}"
 
 
 def _headline(run: Run, plan: BisectionPlan, outcome: BisectionOutcome | None, standing: Standing) -> list[str]:
@@ -48,7 +66,7 @@ def _headline(run: Run, plan: BisectionPlan, outcome: BisectionOutcome | None, s
     lines = [f"kab bisect {run.id}: {word}"]
     edges = outcome.edges if outcome else standing.edges
     for edge in edges:
-        lines += wrap(f"{edge.kind} between {_name(plan, edge.before)} and {_name(plan, edge.after)}.", indent="  ")
+        lines += wrap(f"{_place(plan, edge)}.", indent="  ")
     if outcome is None:
         coming = standing.next
         reason = (
@@ -77,37 +95,74 @@ def _headline(run: Run, plan: BisectionPlan, outcome: BisectionOutcome | None, s
 
 
 def _strip(plan: BisectionPlan, standing: Standing) -> list[str]:
-    first, last = plan.rungs[0].version, plan.rungs[-1].version
-    return [f"The ladder ({len(plan.rungs)} kernels; {_LEGEND})", f"  {first} {standing.strip} {last}"]
+    first, last = rungs.axis_name(plan.rungs[0]), rungs.axis_name(plan.rungs[-1])
+    if not plan.built:
+        first, last = plan.rungs[0].version, plan.rungs[-1].version
+    title, strip = f"The ladder ({len(plan.rungs)} kernels; {_LEGEND}", standing.strip
+    if len(strip) > _STRIP_WIDTH:
+        strip, title = _shortened(strip), f"{title}; f*9: 9 of them"
+    lines = textwrap.wrap(strip, _STRIP_WIDTH, initial_indent="", break_on_hyphens=False)
+    if len(lines) == 1:
+        return [f"{title})", f"  {first} {strip} {last}"]
+    return [f"{title})", f"  {first}", *(f"    {line}" for line in lines), f"  {last}"]
+
+
+def _shortened(strip: str) -> str:
+    """Letters with long stretches of kernels that were not booted told by their number, between spaces."""
+    pieces = []
+    for letter, run in itertools.groupby(strip):
+        count = len(list(run))
+        short = count >= _LONG_STRETCH and letter in _NOT_BOOTED
+        pieces.append(f" {letter}*{count} " if short else letter * count)
+    return "".join(pieces).strip()
 
 
 def _rungs(plan: BisectionPlan, standing: Standing, metrics: Mapping[str, Metric]) -> list[str]:
     """Every kernel that was booted."""
     name = standing.metric.name if standing.metric else "metric"
     unit = metrics[name].unit if name in metrics else ""
-    rows = [("rung", "kernel", "boots", f"{name} {unit}".strip(), "state", "P(slow)")]
+    titled = any(map(rungs.title, plan.rungs))
+    rows = [("rung", "kernel", "boots", f"{name} {unit}".strip(), "state", "P(slow)", *(("title",) * titled))]
     for index, (rung, there) in enumerate(zip(plan.rungs, standing.rungs, strict=True)):
         if there.boots or there.state is RungState.SKIP:
             slow = NOTHING if there.slow is None else f"{there.slow:.3f}"
             state = _STATES.get(there.state, str(there.state))
-            rows.append((str(index), rung.release, str(there.boots), number(there.median), state, slow))
+            cells = (str(index), rungs.name(rung), str(there.boots), number(there.median), state, slow)
+            rows.append((*cells, *((rungs.short_title(rung),) * titled)))
     if len(rows) == 1:
         return []
-    return ["Kernels booted", *(f"  {line}" for line in columns(rows, left={1, 4}))]
+    return ["Kernels booted", *(f"  {line}" for line in columns(rows, left={1, 4, 6}))]
 
 
 def _edge(plan: BisectionPlan, edge: Edge, evidence: Evidence, metrics: Mapping[str, Metric]) -> list[str]:
     """One edge: its neighbours, proof, other metrics, suspects."""
-    lines = wrap(
-        f"{str(edge.kind).capitalize()}: last {_name(plan, edge.before)} (rung {edge.before}), "
-        f"first {_name(plan, edge.after)} (rung {edge.after}); {_KINDS[edge.kind]}"
-    )
+    if edge.culprit is not None:
+        lines = wrap(f"{str(edge.kind).capitalize()} by {rungs.tag(edge.culprit)}; {_KINDS[edge.kind]}")
+        lines += wrap(
+            f"By {edge.culprit.author} <{edge.culprit.email}>, {edge.culprit.date[:10]}; rung {edge.after}.",
+            indent="  ",
+        )
+    else:
+        lines = wrap(
+            f"{str(edge.kind).capitalize()}: last {_name(plan, edge.before)} (rung {edge.before}), "
+            f"first {_name(plan, edge.after)} (rung {edge.after}); {_KINDS[edge.kind]}"
+        )
     apart = edge.after - edge.before - 1
     if apart:
         lines += wrap(f"{wording.counted(apart, 'kernel')} between them could not be tested: a set.", indent="  ")
-    decision = next((d for part, _, d in evidence.proofs if part.run_id == edge.proof_run), None)
-    lines += _proof(edge, decision, metrics)
-    lines += _suspects(edge)
+        between = plan.rungs[edge.before + 1 : edge.after + 1]
+        if rungs.has_commits(plan):
+            lines += [f"    {rungs.full_name(rung)}" for rung in between[:_SET_SHOWN]]
+            lines += [f"    and {len(between) - _SET_SHOWN} more"] if len(between) > _SET_SHOWN else []
+    decisions = {part.run_id: decision for part, _, decision in evidence.proofs}
+    lines += _proof(edge, decisions.get(edge.proof_run or ""), metrics)
+    if edge.counterproof is not None:
+        leading = wording.deciding(decisions.get(edge.counterproof.run or ""))
+        figures = wording.figures(leading) if leading else ""
+        said = counter_sentence(plan, edge.counterproof, figures)
+        lines += wrap(f"Counterproof: {said}", indent="  ", hang="    ")
+    if not plan.built:
+        lines += _suspects(edge)
     return lines
 
 
@@ -187,8 +242,19 @@ def _moved(decision: Decision, metrics: Mapping[str, Metric]) -> list[Comparison
     return [found for found in wording.shown(decision, metrics) if found.verdict in _MOVED and found.ratio is not None]
 
 
-def _notes(standing: Standing) -> Iterable[tuple[int, str]]:
-    return ((index, rung.note) for index, rung in enumerate(standing.rungs) if rung.note)
+def _skipped(evidence: Evidence, standing: Standing) -> Iterable[str]:
+    """Kernels that could not be tested, or whose failure counts, and why."""
+    twins = {twin.rung for twin in evidence.twins}
+    for index, (rung, there) in enumerate(zip(evidence.plan.rungs, standing.rungs, strict=True)):
+        if there.note and (there.state is RungState.SKIP or index not in twins):
+            yield f"{rungs.full_name(rung)}: {there.note}"
+
+
+def _twins(evidence: Evidence) -> Iterable[str]:
+    """Kernels that are, bit by bit, another one."""
+    plan = evidence.plan
+    for twin in evidence.twins:
+        yield f"{rungs.full_name(plan.rungs[twin.rung])}: the same kernel as {rungs.name(plan.rungs[twin.of])}"
 
 
 def _listed(title: str, items: Iterable[str]) -> list[str]:

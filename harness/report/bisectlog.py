@@ -7,27 +7,35 @@
     boot ends 0.0.0 baseline ok 3f2a99 {"queue_depth": [3.2, 3.3]}    # 6.1.192-2
     decided ends {...}                     what A/B said of them
     boot search 12.0.0 candidate ok 77ab01 {...}
+    boot search 13.0.0 candidate crashed 9c21aa {"message": "...", "findings": [...], "samples": {...}}
     skip 4 11 "by hand"                    rung, after so many boots of the search; `unskip` puts it back
+    twin 6 5 12                            rung whose kernel is that of another one, after so many boots
+    boot proof:0-1:RUN 0.0.0 ...           and `decided proof:0-1:RUN`: an A/B run of neighbours
+    boot counterproof:0-1:RUN 0.0.0 ...    the far rung (first number) against itself with a culprit undone
 
-A boot's place is BLOCK.ORDER.ATTEMPT; the block of a boot of the search itself is its rung.
+A boot's place is BLOCK.ORDER.ATTEMPT; the block of a boot of the search itself is its rung. A boot that failed keeps
+what tells its failure from others: message, and the crash in the kernel's log down to the function where it happened.
+Version 1 had no twins and counterproofs, and of boots that failed either the samples or the message.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
-from harness.bisect.findings import Evidence
+from harness.bisect.findings import Evidence, rung_of
 from harness.errors import ConfigError
-from harness.model.bisection import BisectionPlan, Mark, Part, PartRole
+from harness.model.bisection import BisectionPlan, Mark, Part, PartRole, Twin
 from harness.model.experiment import Arm, Experiment, TrialSpec
-from harness.model.trial import Outcome, Trial
+from harness.model.trial import Finding, Outcome, Trial
 from harness.model.verdict import Decision
 from harness.model.workload import Metric
 from harness.parse.experimentjson import experiment_from_json, experiment_to_json
 from harness.parse.plainjson import canonical, from_plain, to_plain
 from harness.stats.decide import decide
 
-_FIRST = "# kab bisect log, version 1"
+_FIRST = "# kab bisect log, version 2"
+_READABLE = frozenset({"# kab bisect log, version 1", _FIRST})
 _DIGEST_DIGITS = 16
 
 
@@ -49,23 +57,46 @@ def write_log(run_id: str, evidence: Evidence) -> str:
     marks = sorted(evidence.marks, key=lambda mark: mark.after_trials)
     for count, trial in enumerate(evidence.trials):
         lines += [_mark(mark) for mark in marks if mark.after_trials == count]
+        lines += [_twin(twin) for twin in evidence.twins if twin.after_trials == count]
         lines.append(_boot("search", trial, plan, trial.spec.block))
     lines += [_mark(mark) for mark in marks if mark.after_trials >= len(evidence.trials)]
+    lines += [_twin(twin) for twin in evidence.twins if twin.after_trials >= len(evidence.trials)]
     for part, trials, decision in evidence.proofs:
-        name = f"proof:{part.before}-{part.after}:{part.run_id}"
-        for trial in trials:
-            rung = part.before if trial.spec.arm is Arm.BASELINE else part.after
-            lines.append(_boot(name, trial, plan, rung))
+        name = f"{part.role}:{part.before}-{part.after}:{part.run_id}"
+        lines += [_boot(name, trial, plan, rung_of(plan, part, trial.spec.arm)) for trial in trials]
         lines.append(f"decided {name} {canonical(decision)}")
     return "\n".join(lines) + "\n"
 
 
-def _boot(part: str, trial: Trial, plan: BisectionPlan, rung: int) -> str:
+def _boot(part: str, trial: Trial, plan: BisectionPlan, rung: int | None) -> str:
     spec = trial.spec
     place = f"{spec.block}.{spec.order}.{spec.attempt}"
-    values = json.dumps(to_plain(trial.samples)) if trial.samples else json.dumps(trial.message)
+    values = json.dumps(to_plain(trial.samples if trial.outcome is Outcome.OK else _failure(trial)))
     digest = trial.kernel_digest[:_DIGEST_DIGITS]
-    return f"boot {part} {place} {spec.arm} {trial.outcome} {digest} {values} # {plan.rungs[rung].version}"
+    # Arms that are no rung: a culprit's own parent, a culprit undone.
+    named = plan.rungs[rung].version if rung is not None else "beside the ladder"
+    return f"boot {part} {place} {spec.arm} {trial.outcome} {digest} {values} # {named}"
+
+
+def _failure(trial: Trial) -> dict[str, Any]:
+    """What tells a failure from others, see harness.stats.faults."""
+    crash = next((finding for finding in trial.findings if finding.kind.is_crash), None)
+    findings = [replace(crash, excerpt=_until_the_place(crash))] if crash else []
+    return {"message": trial.message, "findings": findings, "samples": trial.samples}
+
+
+def _until_the_place(crash: Finding) -> str:
+    """The excerpt as far as to the function that it happened in; its first line where it does not tell."""
+    lines = crash.excerpt.splitlines()
+    for count in range(1, len(lines) + 1):
+        excerpt = "\n".join(lines[:count])
+        if replace(crash, excerpt=excerpt).place == crash.place:
+            return excerpt
+    return crash.excerpt
+
+
+def _twin(twin: Twin) -> str:
+    return f"twin {twin.rung} {twin.of} {twin.after_trials}"
 
 
 def _mark(mark: Mark) -> str:
@@ -82,6 +113,7 @@ class _Read:
     boots: dict[str, list[Trial]] = field(default_factory=dict)
     decided: dict[str, Decision] = field(default_factory=dict)
     marks: list[Mark] = field(default_factory=list)
+    twins: list[Twin] = field(default_factory=list)
 
 
 def read_log(text: str, metrics: Mapping[str, Metric]) -> Evidence:
@@ -90,7 +122,7 @@ def read_log(text: str, metrics: Mapping[str, Metric]) -> Evidence:
     The ends of a log without their decision are decided anew.
     """
     lines = text.splitlines()
-    if not lines or lines[0] != _FIRST:
+    if not lines or lines[0] not in _READABLE:
         raise ConfigError("that is no log of a search", remedy="`kab bisect log` prints one.")
     read = _Read()
     for number, line in enumerate(lines, 1):
@@ -112,10 +144,11 @@ def read_log(text: str, metrics: Mapping[str, Metric]) -> Evidence:
         ends_decision=decision,
         trials=tuple(read.boots.get("search", ())),
         marks=tuple(read.marks),
+        twins=tuple(read.twins),
         proofs=tuple(
             (_part(name), tuple(trials), read.decided[name])
             for name, trials in read.boots.items()
-            if name.startswith("proof:") and name in read.decided
+            if ":" in name and name in read.decided
         ),
     )
 
@@ -127,7 +160,8 @@ def steps_of(evidence: Evidence) -> Iterator[Evidence]:
         return
     for count in range(len(evidence.trials)):
         marks = tuple(mark for mark in evidence.marks if mark.after_trials <= count)
-        yield replace(evidence, trials=evidence.trials[:count], marks=marks, proofs=())
+        twins = tuple(twin for twin in evidence.twins if twin.after_trials <= count)
+        yield replace(evidence, trials=evidence.trials[:count], marks=marks, twins=twins, proofs=())
     yield evidence
 
 
@@ -153,6 +187,9 @@ def _take(read: _Read, line: str) -> None:
             read.marks.append(
                 Mark(rung=int(rung), skip=word == "skip", reason=json.loads(reason), after_trials=int(after))
             )
+        case "twin":
+            rung, of, after = rest.split()
+            read.twins.append(Twin(rung=int(rung), of=int(of), after_trials=int(after)))
         case _:
             if not word.startswith("#"):
                 raise ValueError(f"unknown word {word!r}")
@@ -162,19 +199,22 @@ def _trial(rest: str) -> tuple[str, Trial]:
     part, place, arm, outcome, digest, values = rest.split(" ", 5)
     block, order, attempt = (int(number) for number in place.split("."))
     said, _ = json.JSONDecoder().raw_decode(values)
-    samples: dict[str, tuple[float, ...]] = {}
-    if not isinstance(said, str):
-        samples = {name: tuple(float(value) for value in many) for name, many in said.items()}
+    # Version 1 wrote a message alone, or samples alone.
+    if isinstance(said, str):
+        said = {"message": said}
+    elif "message" not in said:
+        said = {"message": "", "samples": said}
     return part, Trial(
         spec=TrialSpec(block=block, order=order, arm=Arm(arm), attempt=attempt),
         kernel_digest=digest,
         outcome=Outcome(outcome),
-        message=said if isinstance(said, str) else "",
-        samples=samples,
+        message=said["message"],
+        samples={name: tuple(float(value) for value in many) for name, many in said.get("samples", {}).items()},
+        findings=tuple(from_plain(Finding, finding) for finding in said.get("findings", ())),
     )
 
 
 def _part(name: str) -> Part:
-    _, rungs, run_id = name.split(":", 2)
-    before, after = (int(rung) for rung in rungs.split("-"))
-    return Part(role=PartRole.PROOF, before=before, after=after, run_id=run_id)
+    role, numbers, run_id = name.split(":", 2)
+    before, after = (int(rung) for rung in numbers.split("-"))
+    return Part(role=PartRole(role), before=before, after=after, run_id=run_id)

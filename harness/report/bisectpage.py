@@ -1,20 +1,24 @@
 """A search as one HTML file: the metric of every boot along the history, the posterior below it, and the summary."""
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.bisect.findings import Evidence, findings_of
 from harness.bisect.standing import Standing
-from harness.model.bisection import BisectionOutcome
+from harness.model.bisection import BisectionOutcome, BisectionPlan, Edge, FoundEdge, RungState
 from harness.model.run import Run
 from harness.model.workload import Metric
 from harness.render import render
+from harness.report import rungs
 from harness.report.bisection import bisection_summary
 from harness.report.numbers import number
 from harness.report.scales import Tick, log_axis
 
 _LEFT, _RIGHT, _TOP = 60.0, 20.0, 16.0
 _STEP = 26.0
+# Ladders with more kernels leave out long stretches without a boot; such a gap takes so many steps.
+_MANY, _LONG_STRETCH, _GAP_STEPS = 64, 6, 2.0
 _PLOT_HEIGHT, _POSTERIOR_HEIGHT, _NAMES_HEIGHT, _GAP = 260.0, 60.0, 96.0, 22.0
 
 
@@ -47,7 +51,10 @@ class LadderChart:
     metric: str
     ticks: tuple[Tick, ...]
     columns: tuple[RungColumn, ...]
-    # (x of the last kernel before it, x of the first behind it, kind) of each edge.
+    kernels: int
+    # (x, number of kernels) of each stretch that is left out.
+    gaps: tuple[tuple[float, int], ...]
+    # (x of the last kernel before it, x of the first behind it, kind and name) of each edge.
     edges: tuple[tuple[float, float, str], ...]
 
 
@@ -81,30 +88,35 @@ def _chart(
     axis = log_axis([max(value, floor) for many in values.values() for value in many], start=bottom, end=_TOP)
     posterior_top = bottom + _GAP
     posterior_bottom = posterior_top + _POSTERIOR_HEIGHT
+    edges: Sequence[Edge | FoundEdge] = outcome.edges if outcome else standing.edges
     columns = []
+    places = _places(plan, standing, edges)
     for index, (rung, there) in enumerate(zip(plan.rungs, standing.rungs, strict=True)):
+        if index not in places:
+            continue
         slow = there.slow
-        said = f"{rung.release}: {there.state}" + (f", P(slow) {slow:.3f}" if slow is not None else "")
+        said = f"{rungs.full_name(rung)}: {there.state}" + (f", P(slow) {slow:.3f}" if slow is not None else "")
         columns.append(
             RungColumn(
-                x=_x(index),
-                # Without Debian's revision.
-                name=rung.version.rpartition("-")[0] or rung.version,
+                x=_x(places[index]),
+                name=rungs.axis_name(rung),
                 state=str(there.state),
                 dots=tuple(
-                    (axis.at(max(value, floor)), f"{rung.release}: {name} {number(value)}")
+                    (axis.at(max(value, floor)), f"{rungs.name(rung)}: {name} {number(value)}")
                     for value in values.get(index, ())
                 ),
                 bar=round(posterior_bottom - (slow or 0.0) * _POSTERIOR_HEIGHT, 1),
                 title=f"{said} {there.note}".strip(),
             )
         )
-    edges = outcome.edges if outcome else standing.edges
+    end = max(places.values())
     return LadderChart(
-        width=_x(len(plan.rungs)) + _RIGHT,
+        kernels=len(plan.rungs),
+        gaps=_gaps(places),
+        width=_x(end + 1) + _RIGHT,
         height=posterior_bottom + _NAMES_HEIGHT,
         left=_LEFT,
-        right=_x(len(plan.rungs) - 1) + _STEP / 2,
+        right=_x(end) + _STEP / 2,
         top=_TOP,
         bottom=bottom,
         posterior_top=posterior_top,
@@ -112,9 +124,44 @@ def _chart(
         metric=f"{name} {metric.unit}".strip() if metric else name,
         ticks=axis.ticks(),
         columns=tuple(columns),
-        edges=tuple((_x(edge.before), _x(edge.after), str(edge.kind)) for edge in edges),
+        edges=tuple((_x(places[edge.before]), _x(places[edge.after]), _said(plan, edge)) for edge in edges),
     )
 
 
-def _x(index: int) -> float:
-    return _LEFT + _STEP * (index + 0.5)
+def _places(plan: BisectionPlan, standing: Standing, edges: Sequence[Edge | FoundEdge]) -> dict[int, float]:
+    """Where on the axis each kernel stands, in steps.
+
+    On a long ladder long stretches of kernels that no boot was spent on are left out, but for the gap that they leave.
+    """
+    count = len(plan.rungs)
+    kept = set(range(count))
+    if count > _MANY:
+        telling = {index for index, rung in enumerate(standing.rungs) if rung.boots or rung.state is RungState.SKIP}
+        telling |= {0, count - 1, *(edge.before for edge in edges), *(edge.after for edge in edges)}
+        ordered = sorted(telling)
+        for one, other in itertools.pairwise(ordered):
+            if other - one - 1 >= _LONG_STRETCH:
+                kept -= set(range(one + 1, other))
+    places: dict[int, float] = {}
+    at, previous = 0.0, -1
+    for index in sorted(kept):
+        at += 0.0 if previous < 0 else 1.0 if index == previous + 1 else _GAP_STEPS
+        places[index], previous = at, index
+    return places
+
+
+def _gaps(places: Mapping[int, float]) -> tuple[tuple[float, int], ...]:
+    """Middle of each stretch that is left out, pixels, and how many kernels it has."""
+    return tuple(
+        (_x((places[one] + places[other]) / 2), other - one - 1)
+        for one, other in itertools.pairwise(places)
+        if other > one + 1
+    )
+
+
+def _said(plan: BisectionPlan, edge: Edge | FoundEdge) -> str:
+    return f"{edge.kind}: {rungs.full_name(plan.rungs[edge.after])}"
+
+
+def _x(place: float) -> float:
+    return _LEFT + _STEP * (place + 0.5)

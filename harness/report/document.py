@@ -47,7 +47,9 @@ def to_json(
         "exit_code": int(decision.verdict.exit_code) if decision else None,
         "headline": wording.headline(run, decision, metrics),
         "decision": _decision(decision),
-        "comparisons": [_comparison(found, metrics.get(found.metric)) for found in wording.ordered(decision, metrics)],
+        "comparisons": [
+            comparison_json(found, metrics.get(found.metric)) for found in wording.ordered(decision, metrics)
+        ],
         "metrics": {
             name: {
                 "title": metric.title,
@@ -59,11 +61,11 @@ def to_json(
             for name, metric in metrics.items()
             if name in used
         },
-        "trials": [_trial(trial, is_counted=trial.spec in counted) for trial in trials],
+        "trials": [{**trial_json(trial), "counted": trial.spec in counted} for trial in trials],
         "findings": wording.finding_lines(trials),
         "notes": wording.note_lines(decision, metrics),
     }
-    plain: dict[str, Any] = _finite(to_plain(document))
+    plain: dict[str, Any] = finite(to_plain(document))
     return plain
 
 
@@ -86,18 +88,19 @@ def _decision(decision: Decision | None) -> dict[str, Any] | None:
     }
 
 
-def _comparison(found: Comparison, metric: Metric | None) -> dict[str, Any]:
+def comparison_json(found: Comparison, metric: Metric | None) -> dict[str, Any]:
+    """A comparison, with what its values mean where it is of a witness."""
     reading = explain(metric, found.baseline, found.candidate) if metric is not None and metric.witness else ""
     return {**to_plain(found), "reading": reading}
 
 
-def _trial(trial: Trial, *, is_counted: bool) -> dict[str, Any]:
+def trial_json(trial: Trial) -> dict[str, Any]:
+    """A boot, artifacts left out."""
     return {
         **to_plain(trial.spec),
         "kernel_digest": trial.kernel_digest,
         "outcome": trial.outcome,
         "message": trial.message,
-        "counted": is_counted,
         "started": trial.started,
         "duration_s": trial.duration_s,
         "stage_s": trial.stage_s,
@@ -107,12 +110,12 @@ def _trial(trial: Trial, *, is_counted: bool) -> dict[str, Any]:
     }
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """`value` without the NaN and infinity that JSON lacks."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     return value

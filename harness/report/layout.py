@@ -6,11 +6,11 @@ from collections.abc import Collection, Sequence
 WIDTH = 96
 
 
-def wrap(text: str, *, indent: str = "", hang: str | None = None) -> list[str]:
-    """Lines of at most `WIDTH` characters, but for what must not be broken; `hang` indents all but the first."""
+def wrap(text: str, *, indent: str = "", hang: str | None = None, width: int = WIDTH) -> list[str]:
+    """Lines of at most `width` characters, but for what must not be broken; `hang` indents all but the first."""
     return textwrap.wrap(
         text,
-        WIDTH,
+        width,
         initial_indent=indent,
         subsequent_indent=indent if hang is None else hang,
         break_long_words=False,

@@ -11,6 +11,7 @@ from harness.model.workload import Metric
 _READING = re.compile(r"near (?P<anchor>[^:;]+): (?P<text>[^;]+)")
 # How far from an anchor, as a part of the distance to the next one (or of the anchor), still counts as near.
 _NEAR = 0.35
+_ARMS = ("baseline", "candidate")
 
 
 def reading_of(metric: Metric, value: float) -> str:
@@ -32,9 +33,14 @@ def reading_of(metric: Metric, value: float) -> str:
     return beyond if value > anchors[-1] + 2 * tolerance else ""
 
 
-def explain(metric: Metric, baseline: float | None, candidate: float | None) -> str:
+def explain(
+    metric: Metric,
+    baseline: float | None,
+    candidate: float | None,
+    names: tuple[str, str] = _ARMS,
+) -> str:
     """In words what the values of both arms say of the mechanism; the general meaning where they fit no reading."""
-    arms = [("baseline", baseline), ("candidate", candidate)]
+    arms = list(zip(names, (baseline, candidate), strict=True))
     readings = [(arm, reading_of(metric, value)) for arm, value in arms if value is not None]
     told = [(arm, text) for arm, text in readings if text]
     if not told:

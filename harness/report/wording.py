@@ -2,7 +2,7 @@
 
 import shlex
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 
 from harness.model.experiment import Arm, Experiment
@@ -17,6 +17,9 @@ from harness.report.numbers import interval, level, percent, ratio
 # How a witness moved: it shows a mechanism, so neither way is "faster".
 _HIGHER, _LOWER = "higher", "lower"
 _DIGEST_DIGITS = 8
+# Options with a value, and flags, that change nothing of what is measured; and the seed, which is said anew.
+_OUTPUTS = frozenset({"--seed", "--progress", "--html", "--json"})
+_STARTS = frozenset({"--new", "--resume"})
 
 
 def kernel_names(run: Run) -> tuple[str, str]:
@@ -184,12 +187,11 @@ def repeat_command(run: Run) -> str:
         words[:1] = ["python3", "-m", "harness"] if program == "__main__.py" else [program]
     place = 0
     for kernel in (run.baseline, run.candidate):
-        if kernel.spec in words[place:]:
-            place = words.index(kernel.spec, place)
-            words[place] = resolved_spec(kernel)
-            place += 1
-    words = [word for index, word in enumerate(words) if not _says_seed(words, index)]
-    return shlex.join([*words, "--seed", str(run.seed)])
+        found = next((index for index in range(place, len(words)) if _names(words[index], kernel, run.verb)), None)
+        if found is not None:
+            words[found] = resolved_spec(kernel)
+            place = found + 1
+    return shlex.join([*_without_outputs(words), "--seed", str(run.seed)])
 
 
 def resolved_spec(kernel: KernelRecord) -> str:
@@ -197,9 +199,24 @@ def resolved_spec(kernel: KernelRecord) -> str:
     return f"debian:{kernel.release}" if kernel.source == "debian" else kernel.spec
 
 
-def _says_seed(words: Sequence[str], index: int) -> bool:
-    word = words[index]
-    return word == "--seed" or word.startswith("--seed=") or (index > 0 and words[index - 1] == "--seed")
+def _names(word: str, kernel: KernelRecord, verb: str) -> bool:
+    """Whether a word of the command names the kernel: ends of a ladder are stored as the packages that they meant."""
+    is_end = (
+        verb == "bisect" and kernel.source == "debian" and word.startswith("debian:") and not set("*?[") & set(word)
+    )
+    return word == kernel.spec or is_end
+
+
+def _without_outputs(words: Sequence[str]) -> Iterator[str]:
+    """The words but the seed, and those that change where results go and not what they are."""
+    rest = iter(words)
+    for word in rest:
+        name, equals, _ = word.partition("=")
+        if name in _OUTPUTS:
+            if not equals:
+                next(rest, None)
+        elif name not in _STARTS:
+            yield word
 
 
 def setting_lines(experiment: Experiment) -> dict[str, str]:

@@ -6,50 +6,43 @@ search is the same fold over what is stored, and no boot is lost or made twice.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
-from harness.bisect.findings import Evidence
 from harness.bisect.standing import Standing, stand, view_of
-from harness.bisect.suspects import rank
-from harness.errors import ConfigError, HostError
-from harness.interfaces import Bisections, Store
+from harness.errors import BuildError, ConfigError, DoesNotApplyError, HostError
+from harness.interfaces import Bisections
 from harness.model.bisection import (
-    Answer,
     BisectionOutcome,
     BisectionPlan,
+    CounterProof,
     Edge,
     EdgeKind,
-    EdgeWish,
     FoundEdge,
     Mark,
     Part,
     PartRole,
+    Twin,
 )
-from harness.model.experiment import Arm, Experiment
+from harness.model.experiment import Experiment, TrialSpec
 from harness.model.guest import Accelerator
-from harness.model.history import Step, Suspect
+from harness.model.history import Step
+from harness.model.kconfig import OptionEffect
 from harness.model.kernel import Kernel
-from harness.model.run import Run, RunState
+from harness.model.run import Run
+from harness.model.source import OperationKind
 from harness.model.trial import Outcome, Trial
-from harness.model.verdict import Decision, Verdict
+from harness.model.verdict import Decision
+from harness.parse.gitspec import with_operation
 from harness.parse.plainjson import canonical
 from harness.plan import MAX_LOSSES, experiment_digest, search_spec
-from harness.run.ab import AbLoop, AbRequest
-from harness.stats.faults import faulty_arms
+from harness.run.ab import AbLoop
+from harness.run.answer import WORTH_A_PROOF, edge_of, outcome_of
+from harness.run.evidence import evidence_of
+from harness.run.parts import PartRequest, run_part
 
 # The ends need no more than a look: what they decide is the prior of the search, and each edge is proven on its own.
 ENDS_ERROR = 0.05
 ENDS_MAX_BOOTS = 8
-# Posterior probability below which the edges named are not worth a proof.
-_WORTH_A_PROOF = 0.5
-# Probability of further edges from which it is said.
-_WORTH_A_WORD = 0.001
-# The neighbour that is slow.
-_SLOW_ARM = {EdgeKind.REMOVED: Arm.CANDIDATE, EdgeKind.RESTORED: Arm.BASELINE}
-# Suspects kept for each edge, and the points they need: a single word elsewhere in the kernel is none.
-_SUSPECTS = 10
-_LEAST_SCORE = 2
-# Conditions that name the part of a bisection that a run is: with them no other run has its digest.
-PART_CONDITION = "part of"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,19 +82,31 @@ class _Search:
     # Trials stored before this process began: their losses belong to a host that may have been mended since.
     resumed: int
     kernels: dict[int, Kernel]
+    # Kernel digest -> the first rung that was found to be it.
+    rungs: dict[str, int]
+    # Rungs whose kernel is that of another one.
+    twins: set[int]
     ends: tuple[Run, Decision] | None = None
     proofs: list[tuple[Part, Run, Decision]] = field(default_factory=list)
+    # Culprit's rung -> what undoing it showed.
+    counterproofs: dict[int, CounterProof] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BisectLoop:
-    """Runs searches over an A/B loop, a store, and a way to fetch kernels."""
+    """Runs searches over an A/B loop, a store, and a way to fetch or build kernels."""
 
     ab: AbLoop
     bisections: Bisections
     resolve: Callable[[str], Kernel]
     # (older, newer) -> what their changelogs say came between them.
     changes: Callable[[Kernel, Kernel], Step]
+    # (plan, edge, far rung) -> the spec of the far rung's kernel with the edge's change reverted or applied.
+    counter: Callable[[BisectionPlan, FoundEdge, int], str] | None = None
+    # (older, newer) -> what changed between their configurations; None where that is not what is searched.
+    effect: Callable[[Kernel, Kernel], OptionEffect] | None = None
+    # Told, before each boot, the specs of kernels that may be wanted after it, the likeliest first.
+    ahead: Callable[[Sequence[str]], None] | None = None
 
     def execute(self, request: BisectRequest) -> tuple[Run, BisectionOutcome]:
         """Search to the end, or to the cap (the run then stays open: a higher cap continues it).
@@ -112,13 +117,19 @@ class BisectLoop:
             run = None if request.fresh else self.ab.store.unfinished(request.digest)
             if run is None:
                 run = self._create(request)
+            ends = {0: request.first, request.plan.last: request.last}
             search = _Search(
                 request=request,
                 run=run,
                 trials=list(run.trials),
                 resumed=len(run.trials),
-                kernels={0: request.first, request.plan.last: request.last},
+                kernels=ends,
+                rungs={kernel.digest: rung for rung, kernel in ends.items()},
+                twins={twin.rung for twin in self.bisections.twins(run.id)},
             )
+            for trial in run.trials:
+                if trial.kernel_digest:
+                    search.rungs.setdefault(trial.kernel_digest, trial.spec.block)
             self.ab.progress.run_started(run, resumed_trials=len(run.trials))
             outcome, over = self._search(search)
             if over:
@@ -134,7 +145,15 @@ class BisectLoop:
         """Boot and prove until nothing is left to do; the outcome, and whether the run is over with it."""
         experiment, plan = search.request.experiment, search.request.plan
         looked = replace(experiment, error=max(experiment.error, ENDS_ERROR), max_boots=ENDS_MAX_BOOTS)
-        search.ends = self._part(search, looked, PartRole.ENDS, 0, plan.last)[1:]
+        ends = PartRequest(
+            role=PartRole.ENDS,
+            before=0,
+            after=plan.last,
+            experiment=looked,
+            baseline=search.request.first,
+            candidate=search.request.last,
+        )
+        search.ends = self._part(search, ends)[1:]
         while True:
             standing = self._standing(search)
             self.ab.progress.searched(view_of(plan, standing))
@@ -142,221 +161,228 @@ class BisectLoop:
                 if standing.boots >= search.request.max_boots:
                     reason = f"the cap of {search.request.max_boots} boots is reached; a higher --max-boots goes on"
                     return self._outcome(search, standing, reason), False
+                if self.ahead is not None:
+                    self.ahead([plan.rungs[rung].spec for rung in standing.ahead if rung not in search.kernels])
                 self._boot(search, standing.next.rung)
                 continue
             edge = self._unproven(search, standing)
             if edge is None:
-                return self._outcome(search, standing, ""), True
-            assert standing.metric is not None, "edges are of a metric"
-            proof = replace(experiment, metric=standing.metric.name)
-            search.proofs.append(self._part(search, proof, PartRole.PROOF, edge.before, edge.after))
+                break
+            self._prove(search, standing, edge)
+        for edge in standing.edges:
+            self._counter(search, standing, edge)
+        return self._outcome(search, standing, ""), True
 
     def _standing(self, search: _Search) -> Standing:
-        ends_run, ends_decision = search.ends or (None, None)
-        evidence = Evidence(
-            plan=search.request.plan,
-            experiment=search.request.experiment,
-            confirm=self.ab.accelerator is Accelerator.TCG,
-            ends=ends_run.trials if ends_run else (),
-            ends_decision=ends_decision,
-            trials=tuple(search.trials),
-            marks=self.bisections.marks(search.run.id),
-            proofs=tuple((part, run.trials, decision) for part, run, decision in search.proofs),
+        evidence = evidence_of(
+            self.bisections,
+            search.run,
+            search.request.plan,
+            trials=search.trials,
+            ends=search.ends,
+            proofs=search.proofs,
+            confirm=self._confirm,
         )
-        return stand(evidence, self.ab.metrics)
+        return stand(evidence, self.ab.metrics, ahead=self.ahead is not None)
+
+    @property
+    def _confirm(self) -> bool:
+        return self.ab.accelerator is Accelerator.TCG
 
     def _boot(self, search: _Search, rung: int) -> None:
-        """One boot of a rung, stored."""
+        """One boot of a rung, stored; or, where its kernel is no new one, that."""
         kernel = self._kernel(search, rung)
-        if kernel is None:
+        if kernel is None or self._is_twin(search, rung, kernel):
             return
-        boots = sum(trial.spec.block == rung for trial in search.trials)
-        spec = search_spec(search.run.seed, rung, boots)
+        spec = self._next_spec(search, rung)
         self.ab.progress.trial_started(spec, kernel)
-        trial = self.ab.make_trial(search.request.experiment, spec, kernel)
-        self.ab.store.append_trial(search.run.id, trial)
-        search.trials.append(replace(trial, artifacts={}))
-        self.ab.progress.trial_finished(trial)
+        self._store(search, self.ab.make_trial(search.request.experiment, spec, kernel))
         new = search.trials[search.resumed :]
         if len(new) >= MAX_LOSSES and all(one.outcome is Outcome.LOST for one in new[-MAX_LOSSES:]):
             raise HostError(
-                f"{MAX_LOSSES} boots in a row were lost: {trial.message}",
+                f"{MAX_LOSSES} boots in a row were lost: {new[-1].message}",
                 remedy="That is the host's trouble, not a kernel's: see `kab doctor`. What was measured is "
                 "stored; the same command continues.",
             )
 
+    def _store(self, search: _Search, trial: Trial) -> None:
+        self.ab.store.append_trial(search.run.id, trial)
+        search.trials.append(replace(trial, artifacts={}))
+        self.ab.progress.trial_finished(trial)
+
+    @staticmethod
+    def _next_spec(search: _Search, rung: int) -> TrialSpec:
+        boots = sum(trial.spec.block == rung for trial in search.trials)
+        return search_spec(search.run.seed, rung, boots)
+
+    def _is_twin(self, search: _Search, rung: int, kernel: Kernel) -> bool:
+        """Whether a rung's kernel is that of another one, found out before; it is stored then."""
+        own = search.rungs.setdefault(kernel.digest, rung)
+        if own == rung or {own, rung} == {0, search.request.plan.last}:
+            return False
+        if rung not in search.twins:
+            names = search.request.plan.rungs
+            self.ab.progress.note(f"{names[rung].release} is, bit by bit, the kernel of {names[own].release}")
+            self.bisections.add_twin(search.run.id, Twin(rung=rung, of=own, after_trials=len(search.trials)))
+            search.twins.add(rung)
+        return True
+
     def _kernel(self, search: _Search, rung: int) -> Kernel | None:
-        """A rung's kernel; None, and marked to be skipped, where it is no longer to be had."""
-        if rung not in search.kernels:
-            try:
-                search.kernels[rung] = self.resolve(search.request.plan.rungs[rung].spec)
-            except ConfigError as error:
-                self.ab.progress.note(f"skipping {search.request.plan.rungs[rung].release}: {error.message}")
-                mark = Mark(rung=rung, skip=True, reason=error.message, after_trials=len(search.trials))
-                self.bisections.add_mark(search.run.id, mark)
-                return None
+        """A rung's kernel; None where it cannot be had or built, which is stored."""
+        if rung in search.kernels:
+            return search.kernels[rung]
+        planned = search.request.plan.rungs[rung]
+        started = datetime.now(UTC)
+        try:
+            search.kernels[rung] = self._resolve(search.request.plan, planned.spec)
+        except (ConfigError, DoesNotApplyError) as error:
+            self.ab.progress.note(f"skipping {planned.release}: {error.message}")
+            mark = Mark(rung=rung, skip=True, reason=error.message, after_trials=len(search.trials))
+            self.bisections.add_mark(search.run.id, mark)
+            return None
+        except BuildError as error:
+            self._store(
+                search,
+                Trial(
+                    spec=self._next_spec(search, rung),
+                    kernel_digest="",
+                    outcome=Outcome.BUILD_FAILED,
+                    message=error.message,
+                    artifacts={"build.log": error.log.encode()},
+                    started=started,
+                    duration_s=(datetime.now(UTC) - started).total_seconds(),
+                ),
+            )
+            return None
         return search.kernels[rung]
 
-    def _part(
-        self, search: _Search, experiment: Experiment, role: PartRole, before: int, after: int
-    ) -> tuple[Part, Run, Decision]:
-        """An A/B run of two rungs: the one noted for them, made or continued where it is not finished."""
-        part = next(
-            (
-                one
-                for one in self.bisections.parts(search.run.id)
-                if (one.role, one.before, one.after) == (role, before, after)
-            ),
-            None,
-        )
-        if part is None:
-            part = Part(role=role, before=before, after=after, run_id=self.ab.new_run_id())
-            self.bisections.add_part(search.run.id, part)
-        else:
-            stored = self._stored(part)
-            if stored is not None:
-                return stored
-        older, newer = self._kernel(search, before), self._kernel(search, after)
-        assert older is not None, "rungs beside an edge have been booted"
-        assert newer is not None, "rungs beside an edge have been booted"
-        run_id = part.run_id
-        loop = replace(self.ab, new_run_id=lambda: run_id)
-        specs = search.request.plan.rungs
-        run, decision = loop.execute(
-            AbRequest(
-                experiment=replace(experiment, baseline=specs[before].spec, candidate=specs[after].spec),
-                baseline=older,
-                candidate=newer,
-                conditions={**search.request.conditions, PART_CONDITION: f"{search.run.id} ({role})"},
-                host=search.request.host,
-                command=("kab", "ab", specs[before].spec, specs[after].spec, *_settings(search.request, experiment)),
-            )
-        )
-        return part, run, decision
-
-    def _stored(self, part: Part) -> tuple[Part, Run, Decision] | None:
-        """A part that is finished."""
+    def _resolve(self, plan: BisectionPlan, spec: str) -> Kernel:
+        """The kernel of a spec, with the first of the user's build fixes that helps where it does not build."""
         try:
-            run = self.ab.store.run(part.run_id)
-        except ConfigError:
-            return None
-        decision = self.ab.store.decision(part.run_id) if run.state is RunState.FINISHED else None
-        return None if decision is None else (part, run, decision)
+            return self.resolve(spec)
+        except BuildError:
+            for fix in plan.build_fixes:
+                try:
+                    kernel = self.resolve(with_operation(spec, OperationKind.PICK, fix))
+                except (BuildError, DoesNotApplyError):
+                    continue
+                self.ab.progress.note(f"{kernel.name} builds with {fix[:12]} on top")
+                return kernel
+            raise
+
+    def _part(self, search: _Search, asked: PartRequest) -> tuple[Part, Run, Decision]:
+        return run_part(self.ab, self.bisections, search.run, search.request, asked)
 
     def _unproven(self, search: _Search, standing: Standing) -> FoundEdge | None:
         """The first edge named whose neighbours A/B has not compared."""
-        if standing.result is None or standing.result.probability < _WORTH_A_PROOF:
+        if standing.result is None or standing.result.probability < WORTH_A_PROOF:
             return None
-        tried = {(part.before, part.after) for part, _, _ in search.proofs}
+        tried = {(part.before, part.after) for part, _, _ in search.proofs if part.role is PartRole.PROOF}
         return next((edge for edge in standing.edges if (edge.before, edge.after) not in tried), None)
 
-    def _outcome(self, search: _Search, standing: Standing, stopped: str) -> BisectionOutcome:
-        edges = tuple(self._edge(search, edge) for edge in standing.edges)
-        answer, reason = _answer(standing, edges, stopped, search.request.plan.edges)
-        return BisectionOutcome(
-            answer=answer,
-            reason=reason,
-            metric=standing.metric.name if standing.metric else None,
-            probability=standing.result.probability if standing.result else 0.0,
-            missed=standing.missed,
-            edges=edges,
+    def _prove(self, search: _Search, standing: Standing, edge: FoundEdge) -> None:
+        """A/B of an edge's neighbours; or, where having them changes what is known, only that."""
+        known = len(search.twins)
+        kernels = [self._kernel(search, rung) for rung in (edge.before, edge.after)]
+        for rung, kernel in zip((edge.before, edge.after), kernels, strict=True):
+            if kernel is not None:
+                self._is_twin(search, rung, kernel)
+        before, after = kernels
+        if before is None or after is None or len(search.twins) > known:
+            return
+        search.proofs.append(
+            self._part(
+                search,
+                PartRequest(
+                    role=PartRole.PROOF,
+                    before=edge.before,
+                    after=edge.after,
+                    experiment=_of_metric(search, standing),
+                    baseline=self._parent(search, edge) or before,
+                    candidate=after,
+                ),
+            )
         )
+
+    def _parent(self, search: _Search, edge: FoundEdge) -> Kernel | None:
+        """What the culprit is compared with where that is not the rung before; None where it is."""
+        plan = search.request.plan
+        parent = plan.rungs[edge.after].parent
+        if not parent or edge.after != edge.before + 1:
+            return None
+        try:
+            return self._resolve(plan, parent)
+        except BuildError as error:
+            self.ab.progress.note(f"the parent of {plan.rungs[edge.after].release} does not build: {error.message}")
+            return None
+
+    def _counter(self, search: _Search, standing: Standing, edge: FoundEdge) -> None:
+        """Undo a proven culprit at the far end of the slow stretch, and measure that."""
+        plan = search.request.plan
+        if self.counter is None or not self._edge(search, edge).proven or edge.after != edge.before + 1:
+            return
+        far = far_rung(standing, edge, plan.last)
+        kind = OperationKind.REVERT if edge.kind is EdgeKind.REMOVED else OperationKind.PICK
+        result = CounterProof(kind=kind, far=far, spec=self.counter(plan, edge, far))
+        baseline = self._kernel(search, far)
+        if far in {edge.before, edge.after} or baseline is None:
+            why = "cannot be had" if baseline is None else "is all of the slow stretch: there is no farther end"
+            search.counterproofs[edge.after] = replace(result, reason=f"{plan.rungs[far].release} {why}")
+            return
+        try:
+            candidate = self._resolve(plan, result.spec)
+        except (BuildError, DoesNotApplyError) as error:
+            search.counterproofs[edge.after] = replace(result, reason=error.message)
+            return
+        if candidate.digest == baseline.digest:
+            search.counterproofs[edge.after] = replace(result, reason="it changes nothing in that kernel")
+            return
+        asked = PartRequest(
+            role=PartRole.COUNTERPROOF,
+            before=far,
+            after=edge.after,
+            experiment=_of_metric(search, standing),
+            baseline=baseline,
+            candidate=candidate,
+        )
+        _, run, decision = self._part(search, asked)
+        search.counterproofs[edge.after] = replace(result, run=run.id, verdict=decision.verdict, reason=decision.reason)
+
+    def _outcome(self, search: _Search, standing: Standing, stopped: str) -> BisectionOutcome:
+        edges = [self._edge(search, edge) for edge in standing.edges]
+        return outcome_of(standing, edges, stopped=stopped, plan=search.request.plan)
 
     def _edge(self, search: _Search, found: FoundEdge) -> Edge:
-        """An edge with its proof, where there is one, and its suspects."""
-        proof = next(
-            (one for one in search.proofs if (one[0].before, one[0].after) == (found.before, found.after)), None
+        def changes() -> Step | None:
+            older, newer = self._kernel(search, found.before), self._kernel(search, found.after)
+            return self.changes(older, newer) if older and newer else None
+
+        def effect() -> OptionEffect | None:
+            older, newer = self._kernel(search, found.before), self._kernel(search, found.after)
+            return self.effect(older, newer) if self.effect and older and newer else None
+
+        proofs = {(part.role, part.before, part.after): (part, run, made) for part, run, made in search.proofs}
+        return edge_of(
+            search.request.plan,
+            found,
+            workload=search.request.experiment.workload,
+            changes=changes,
+            effect=effect,
+            proof=proofs.get((PartRole.PROOF, found.before, found.after)),
+            counterproof=search.counterproofs.get(found.after),
+            confirm=self._confirm,
         )
-        older, newer = self._kernel(search, found.before), self._kernel(search, found.after)
-        step = self.changes(older, newer) if older and newer else None
-        workload = search.request.experiment.workload
-        suspects: Sequence[Suspect] = rank(step.changes, workload.subsystems, workload.words) if step else ()
-        edge = Edge(
-            before=found.before,
-            after=found.after,
-            kind=found.kind,
-            suspects=tuple(suspect for suspect in suspects[:_SUSPECTS] if suspect.score >= _LEAST_SCORE),
-            changes=len(suspects),
-            gaps=step.gaps if step else (),
-        )
-        if proof is None:
-            return edge
-        _, run, decision = proof
-        verdict = decision.verdict
-        failing = set(faulty_arms(run.trials, confirm=self.ab.accelerator is Accelerator.TCG))
-        if search.request.plan.crash_is_slow and failing == {_SLOW_ARM[found.kind]}:
-            # The neighbours differ just as the user said that the symptom shows.
-            verdict = Verdict.SLOWER if found.kind is EdgeKind.REMOVED else Verdict.FASTER
-        return replace(edge, proof_run=run.id, verdict=verdict, reason=decision.reason)
 
 
-def stored_evidence(store: Store, bisections: Bisections, run: Run, plan: BisectionPlan) -> Evidence:
-    """What is stored of a bisection, for reports."""
-    ends: tuple[Run, Decision] | None = None
-    proofs = []
-    for part in bisections.parts(run.id):
-        try:
-            made, decision = store.run(part.run_id), store.decision(part.run_id)
-        except ConfigError:
-            continue
-        if decision is None:
-            continue
-        if part.role is PartRole.ENDS:
-            ends = (made, decision)
-        else:
-            proofs.append((part, made.trials, decision))
-    return Evidence(
-        plan=plan,
-        experiment=run.experiment,
-        confirm=run.conditions.get("accelerator") == Accelerator.TCG,
-        ends=ends[0].trials if ends else (),
-        ends_decision=ends[1] if ends else None,
-        trials=run.trials,
-        marks=bisections.marks(run.id),
-        proofs=tuple(proofs),
-    )
+def far_rung(standing: Standing, edge: FoundEdge, last: int) -> int:
+    """The end, far from `edge`, of the slow stretch that it begins or ends."""
+    found = standing.result.edges if standing.result else ()
+    if edge.kind is EdgeKind.REMOVED:
+        return min((other.before for other in found if other.before >= edge.after), default=last)
+    return max((other.after for other in found if other.after <= edge.before), default=0)
 
 
-def _answer(standing: Standing, edges: Sequence[Edge], stopped: str, wish: EdgeWish) -> tuple[Answer, str]:
-    """How the search ended, and why in a sentence."""
-    result = standing.result
-    if standing.blocked or result is None:
-        return Answer.UNCERTAIN, standing.blocked
-    if stopped:
-        return Answer.UNCERTAIN, stopped
-    missed = f"a further stretch has been missed with probability {standing.missed:.2g}"
-    if not edges and (not result.edges or standing.small):
-        if wish is EdgeWish.BOTH or result.probability < _WORTH_A_PROOF:
-            return Answer.UNCERTAIN, "no stretch that differs was found"
-        return Answer.NOTHING, f"what was booted differs from the ends by less than the margin; {missed}"
-    if not edges:
-        return Answer.UNCERTAIN, f"there are edges, but none that was {wish}"
-    if result.probability < _WORTH_A_PROOF:
-        return Answer.UNCERTAIN, f"nothing left to boot tells more; believed with probability {result.probability:.3g}"
-    unproven = [edge for edge in edges if not edge.proven]
-    if unproven:
-        return Answer.UNPROVEN, "; ".join(f"A/B of the {edge.kind} edge says {edge.verdict}" for edge in unproven)
-    proven = f"{'each edge is' if len(edges) > 1 else 'the edge is'} proven by A/B of its neighbours"
-    return Answer.FOUND, proven if standing.missed < _WORTH_A_WORD else f"{proven}; {missed}"
-
-
-# Options of a search that `kab ab` does not know or that are given anew: those with a value, and flags.
-_OWN_OPTIONS = frozenset(
-    {"--ladder", "--edges", "--confidence", "--flavour", "--suite", "--max-boots", "--metric", "--error", "--seed"}
-)
-_OWN_FLAGS = frozenset({"--resume", "--new", "--every", "--crash-is-slow"})
-
-
-def _settings(request: BisectRequest, experiment: Experiment) -> tuple[str, ...]:
-    """Options with which `kab ab` makes the same experiment."""
-    kept: list[str] = []
-    words = iter(request.command[2:])
-    for word in words:
-        name = word.partition("=")[0]
-        if name in _OWN_FLAGS or not word.startswith("-"):
-            continue
-        value = () if "=" in word else (next(words, ""),)
-        if name not in _OWN_OPTIONS:
-            kept += [word, *value]
-    error = f"{100 * experiment.error:g}%"
-    return (*kept, "--metric", experiment.metric, "--error", error, "--max-boots", str(experiment.max_boots))
+def _of_metric(search: _Search, standing: Standing) -> Experiment:
+    """The experiment, decided by the metric that the search followed."""
+    assert standing.metric is not None, "edges are of a metric"
+    return replace(search.request.experiment, metric=standing.metric.name)

@@ -7,11 +7,11 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, insert, select, update
 
 from harness.errors import ConfigError, HostError
-from harness.model.bisection import BisectionOutcome, BisectionPlan, Mark, Part, PartRole
+from harness.model.bisection import BisectionOutcome, BisectionPlan, Mark, Part, PartRole, Twin
 from harness.model.run import Run, RunState
 from harness.parse.plainjson import from_plain, to_plain
 from harness.store.rows import run_row
-from harness.store.schema import bisections, marks, parts, runs
+from harness.store.schema import bisections, marks, parts, runs, twins
 
 _Transaction = Callable[[], AbstractContextManager[Connection]]
 
@@ -52,6 +52,19 @@ class SqlBisections:
             key = self._key(connection, run_id)
             query = select(marks.c.document).where(marks.c.run_key == key).order_by(marks.c.key)
             return tuple(from_plain(Mark, document) for document in connection.execute(query).scalars())
+
+    def add_twin(self, run_id: str, twin: Twin) -> None:
+        """Note that a rung's kernel is that of another one. Raises HostError when that has been noted of it already."""
+        with self._writing() as connection:
+            key = self._key(connection, run_id)
+            connection.execute(insert(twins).values(run_key=key, rung=twin.rung, document=to_plain(twin)))
+
+    def twins(self, run_id: str) -> tuple[Twin, ...]:
+        """All twins, in the order they were found."""
+        with self._reading() as connection:
+            key = self._key(connection, run_id)
+            query = select(twins.c.document).where(twins.c.run_key == key).order_by(twins.c.key)
+            return tuple(from_plain(Twin, document) for document in connection.execute(query).scalars())
 
     def add_part(self, run_id: str, part: Part) -> None:
         """Note an A/B run that is going to be made. Raises HostError when there is one for this place already."""

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, inspect, make_url, select
+from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, insert, inspect, make_url, select
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
@@ -112,8 +112,11 @@ def _ensure_schema(engine: Engine, name: str, busy_timeout_s: float) -> None:
                     return
             with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
                 # Looked at again under the lock: another process may have been first.
-                if _checked_version(connection, name) is None:
+                version = _checked_version(connection, name)
+                if version != SCHEMA_VERSION:
+                    # What version 2 has more than 1 is tables.
                     metadata.create_all(connection)
+                    connection.execute(delete(schema))
                     connection.execute(insert(schema).values(version=SCHEMA_VERSION))
 
     ensure()
@@ -134,7 +137,7 @@ def _checked_version(connection: Connection, name: str) -> int | None:
             f"the results database {name} has schema version {version}, this kab knows {SCHEMA_VERSION}",
             remedy="It was written by a newer kab: use that one, or name another database.",
         )
-    if version is not None and version < SCHEMA_VERSION:
+    if version is not None and version < 1:
         raise ConfigError(
             f"the results database {name} has schema version {version}, older than any that kab has ever written",
             remedy="Name another database.",

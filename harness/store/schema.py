@@ -21,7 +21,7 @@ from sqlalchemy import (
 )
 
 # Raised with every change of the tables below; migrations from older versions belong to harness.store.engine.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 
 class JsonText(TypeDecorator[Any]):
@@ -156,6 +156,18 @@ marks = Table(
     Column("rung", Integer, nullable=False),
     Column("document", JsonText, nullable=False),
     Index("marks_by_run", "run_key"),
+    sqlite_autoincrement=True,
+)
+
+# Rungs found to be one and the same kernel.
+twins = Table(
+    "bisection_twins",
+    metadata,
+    Column("key", _KEY, primary_key=True, autoincrement=True),
+    Column("run_key", _KEY, ForeignKey("runs.key", ondelete="CASCADE"), nullable=False),
+    Column("rung", Integer, nullable=False),
+    Column("document", JsonText, nullable=False),
+    UniqueConstraint("run_key", "rung", name="one_twin_per_rung"),
     sqlite_autoincrement=True,
 )
 

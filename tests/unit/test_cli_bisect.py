@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,9 +14,10 @@ from factories import run as make_stored
 from ladders import World, changes, edges, kernel, loop, plan, request
 
 from harness.bisect.standing import stand
-from harness.cli import searching
+from harness.cli import lines, searching
 from harness.cli.errors import run_command
-from harness.cli.progress import JsonProgress, LineProgress, LiveProgress
+from harness.cli.live import LiveProgress
+from harness.cli.progress import JsonProgress, LineProgress
 from harness.cli.session import Session
 from harness.errors import ConfigError, ExitCode
 from harness.host.locks import try_lock
@@ -25,7 +27,7 @@ from harness.model.history import Ladder, Rung
 from harness.model.kernel import AvailableKernel, PackageLayout
 from harness.model.metrics import METRICS
 from harness.report.bisectlog import read_log, steps_of, write_log
-from harness.run.bisect import stored_evidence
+from harness.run.evidence import stored_evidence
 from harness.store import SqlStore
 
 pytestmark = pytest.mark.unit
@@ -95,7 +97,7 @@ def test_report_of_a_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
         "restored between 6.18.15-1-cloud-amd64 and 7.2.6-1-cloud-amd64",
         "proven",
         "btrfs: don't force DIO writes to be serialized",
-        "kab bisect debian:6.1 debian:7.3 --fs btrfs --seed",
+        "kab bisect debian:6.1.192-2-cloud-amd64 debian:7.3.4-1-cloud-amd64 --fs btrfs --seed",
     ):
         assert words in " ".join(text.split())
     assert max(map(len, text.splitlines())) <= 96
@@ -107,7 +109,7 @@ def test_report_of_a_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
 
 @pytest.mark.parametrize("max_boots", [60, 11])
-def test_report_as_one_html_file(tmp_path: Path, max_boots: int, capsys: pytest.CaptureFixture[str]) -> None:
+def test_report_as_one_html_file(tmp_path: Path, max_boots: int) -> None:
     run = make(tmp_path, max_boots=max_boots)
     page = tmp_path / "report.html"
     run_command(["bisect", "report", "--html", str(page)])
@@ -120,8 +122,20 @@ def test_report_as_one_html_file(tmp_path: Path, max_boots: int, capsys: pytest.
     other = tmp_path / "other.html"
     run_command(["report", run, "--html", str(other)])
     assert other.read_text() == text
-    assert run_command(["report", run, "--json", "-"]) == ExitCode.USAGE
-    assert "has no JSON report" in capsys.readouterr().err
+
+
+def test_report_as_json_and_as_mail_on_stdout(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = make(tmp_path)
+    assert run_command(["report", run, "--json", "-"]) == ExitCode.GOOD
+    out, err = capsys.readouterr()
+    document = json.loads(out)
+    assert document["answer"] == "found"
+    assert [edge["kind"] for edge in document["edges"]] == ["removed", "restored"]
+    assert "FOUND" in err
+    assert run_command(["bisect", "report", "--mail", "-"]) == ExitCode.GOOD
+    assert capsys.readouterr().out.startswith("Subject: ")
+    assert run_command(["bisect", "log", "--git"]) == ExitCode.USAGE
+    assert "no edge between commits" in capsys.readouterr().err
 
 
 def test_status_of_an_unfinished_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -270,7 +284,7 @@ class TestCommand:
                 loop(session.store, world).ab, progress=session.progress, exclusive=session._exclusive
             ),
         )
-        monkeypatch.setattr(searching, "find_ladder", ladder)
+        monkeypatch.setattr(lines, "find_ladder", ladder)
         monkeypatch.setattr(searching, "changes_of", changes)
         return world
 
@@ -319,7 +333,7 @@ class TestCommand:
             digest = next(run.digest for run in store.runs() if run.verb == "bisect")
         with try_lock(tmp_path / "state" / "locks" / f"run-{digest[:32]}.lock"):
             assert run_command(["bisect", "debian:6.1", "debian:7.3"]) == ExitCode.HOST
-        assert "another kab works on this" in capsys.readouterr().err
+        assert f"another kab (pid {os.getpid()}) works on run run-0" in capsys.readouterr().err
 
     def test_one_kernel_against_a_search(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
         run_command(["bisect", "debian:6.1", "debian:7.3"])

@@ -51,6 +51,23 @@ def test_accelerators(tmp_path: Path) -> None:
         assert "usermod" in probes.accelerator(tmp_path, None).remedy
 
 
+def test_build_tools_are_no_must(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/usr/bin")
+    for name in (*probes.BUILD_TOOLS, "clang"):
+        program(tmp_path, name)
+    found = probes.build_tools(tmp_path)
+    assert found.status is WARN
+    assert found.remedy == "apt-get install libelf-dev libssl-dev"
+    (tmp_path / "usr/include/x86_64-linux-gnu/openssl").mkdir(parents=True)
+    (tmp_path / "usr/include/x86_64-linux-gnu/openssl/opensslv.h").touch()
+    (tmp_path / "usr/include/libelf.h").touch()
+    assert probes.build_tools(tmp_path).remedy == "apt-get install ccache"
+    program(tmp_path, "ccache")
+    assert probes.build_tools(tmp_path) == Check(name="build tools", status=OK, detail="clang, ccache")
+    (tmp_path / "usr/sbin/flex").unlink()
+    assert probes.build_tools(tmp_path).remedy == "apt-get install flex"
+
+
 @pytest.mark.parametrize(
     ("version", "remembered", "status"),
     [

@@ -159,6 +159,11 @@ def test_an_end_that_is_not_on_offer(kernels):
     assert "6.12" in caught.value.remedy
 
 
+def test_an_end_that_is_in_other_suites(kernels):
+    with pytest.raises(ConfigError, match=r"debian:6\.1 \(--suite trixie-security\)"):
+        ladder(kernels, "debian:6.1", "debian:6.12", suites=["trixie-security"])
+
+
 def test_a_pattern(kernels):
     found = matching(kernels, "debian:6.12.*")
     assert found.rungs[0].kernel.version.startswith("6.12.43")

@@ -54,7 +54,6 @@ def test_forms(text, spec):
         ("file:bzImage,module=/x", "cannot read `module=/x`"),
         ("file:,modules=/x", "names no kernel image"),
         ("file:a,modules=/x,modules=/y", "cannot read `modules=/y`"),
-        ("git:linux@v6.12", "not available yet"),
         ("host:x", "takes nothing after it"),
     ],
 )

@@ -150,11 +150,35 @@ def test_metrics_that_the_catalogue_lacks() -> None:
         (("kab", "ab", "--seed", "3", "debian:6.12", "debian:7.2"), "kab ab debian:{b} debian:{c} --seed 8140233"),
         (("kab", "ab", "debian:6.12", "debian:7.2", "--seed=3"), "kab ab debian:{b} debian:{c} --seed 8140233"),
         (("/x/__main__.py", "ab", "-f", "a b.yaml"), "python3 -m harness ab -f 'a b.yaml' --seed 8140233"),
+        (
+            ("kab", "ab", "--new", "--json", "-", "debian:6.12", "debian:7.2", "--html=a.html", "--progress", "json"),
+            "kab ab debian:{b} debian:{c} --seed 8140233",
+        ),
     ],
 )
 def test_how_to_repeat(command: tuple[str, ...], expected: str) -> None:
     names = {"b": "6.12.107+deb13-cloud-amd64", "c": "7.2.12+deb13-cloud-amd64"}
     assert repeat_command(factories.run(command=command)) == expected.format(**names)
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        (
+            ("kab", "bisect", "debian:6.12", "debian:7.2", "--fs", "btrfs"),
+            "kab bisect debian:{b} debian:{c} --fs btrfs --seed 8140233",
+        ),
+        (("kab", "bisect", "--ladder", "debian:6.12.*"), "kab bisect --ladder 'debian:6.12.*' --seed 8140233"),
+    ],
+)
+def test_how_to_repeat_a_search(command: tuple[str, ...], expected: str) -> None:
+    names = {"b": "6.12.107+deb13-cloud-amd64", "c": "7.2.12+deb13-cloud-amd64"}
+    run = factories.run(command=command)
+    # Ends are stored as the packages that they meant, not as they were written.
+    ends = {
+        arm: replace(getattr(run, arm), spec=f"debian:{getattr(run, arm).release}") for arm in ("baseline", "candidate")
+    }
+    assert repeat_command(replace(run, verb="bisect", **ends)) == expected.format(**names)
 
 
 def test_how_to_repeat_with_one_spec_twice_and_with_files() -> None:

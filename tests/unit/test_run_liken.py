@@ -14,7 +14,7 @@ from harness.model.metrics import METRICS
 from harness.model.run import Run
 from harness.model.trial import Outcome
 from harness.model.verdict import Decision, Verdict
-from harness.run.bisect import stored_evidence
+from harness.run.evidence import stored_evidence
 from harness.run.liken import (
     Likeness,
     LikenLoop,

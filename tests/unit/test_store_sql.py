@@ -235,9 +235,23 @@ def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
     with sqlite3.connect(path) as raw:
         raw.execute("update kab_schema set version = 99")
     raw.close()
-    with pytest.raises(ConfigError, match=r"version 99, this kab knows 1") as raised:
+    with pytest.raises(ConfigError, match=r"version 99, this kab knows 2") as raised:
         SqlStore(path)
     assert "newer kab" in raised.value.remedy
+
+
+def test_an_older_schema_gets_the_tables_that_it_lacks(tmp_path: Path) -> None:
+    path = tmp_path / "results.sqlite"
+    SqlStore(path).close()
+    with sqlite3.connect(path) as raw:
+        raw.execute("update kab_schema set version = 1")
+        raw.execute("drop table bisection_twins")
+    raw.close()
+    SqlStore(path).close()
+    with sqlite3.connect(path) as raw:
+        assert raw.execute("select version from kab_schema").fetchall() == [(2,)]
+        assert raw.execute("select count(*) from bisection_twins").fetchone() == (0,)
+    raw.close()
 
 
 def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:

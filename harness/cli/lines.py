@@ -1,0 +1,228 @@
+"""The line of kernels that a search runs over: packages of a ladder, or commits of a git history."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from harness.bisect.lineage import linearise
+from harness.cli.session import Session
+from harness.errors import ConfigError
+from harness.git.repository import Repository
+from harness.kbuild.configdiff import counter_spec, effect_at, plan_config_line
+from harness.kernels.ladder import find_ladder
+from harness.model.bisection import BisectionPlan, EdgeKind, FoundEdge, PlannedRung
+from harness.model.kconfig import OptionEffect
+from harness.model.kernel import Kernel
+from harness.model.run import Run
+from harness.model.source import BuildSettings, Commit, GitSpec, Operation, OperationKind
+from harness.parse.gitspec import git_text, is_git_range, parse_git, parse_git_range, with_operation
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BuildOptions:
+    """What the command line says of building; None and empty is what it does not say."""
+
+    config: str | None = None
+    fragments: tuple[str, ...] = ()
+    compiler: str | None = None
+    builder: str | None = None
+
+    def over(self, settings: BuildSettings) -> BuildSettings:
+        """The settings of a spec with what the command line says instead; its fragments come after the spec's."""
+        return BuildSettings(
+            config=self.config or settings.config,
+            fragments=(*settings.fragments, *(_absolute(name) for name in self.fragments)),
+            compiler=self.compiler or settings.compiler,
+            builder=_absolute(self.builder) if self.builder else settings.builder,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What is searched."""
+
+    rungs: tuple[PlannedRung, ...]
+    # Full hashes of the user's build fixes.
+    build_fixes: tuple[str, ...] = ()
+
+
+def package_line(
+    session: Session, ends: Sequence[str], *, flavour: str | None, suites: Sequence[str], every: bool
+) -> Line:
+    """A ladder of Debian's kernels. Raises as find_ladder."""
+    ladder = find_ladder(session.kernels, ends, flavour=flavour, suites=suites, every=every)
+    return Line(
+        rungs=tuple(
+            PlannedRung(
+                spec=rung.spec, release=rung.kernel.release, version=rung.kernel.version, suites=rung.kernel.suites
+            )
+            for rung in ladder.rungs
+        )
+    )
+
+
+def is_git_line(ends: Sequence[str]) -> bool:
+    """Whether the words after `kab bisect` mean a git history: a range (and paths), or two revisions."""
+    return bool(ends) and (is_git_range(ends[0]) or (len(ends) > 1 and all(end.startswith("git:") for end in ends[:2])))
+
+
+def git_line(session: Session, ends: Sequence[str], options: BuildOptions, build_fixes: Sequence[str]) -> Line:
+    """The history between two revisions, limited to paths where they are given. Raises ConfigError, HostError."""
+    if is_git_range(ends[0]):
+        spec, newer = parse_git_range(ends[0])
+        paths = ends[1:]
+    else:
+        spec, other = (parse_git(end, end.removeprefix("git:")) for end in ends[:2])
+        newer, paths = other.revision, ends[2:]
+        if (other.tree, other.build) != (spec.tree, spec.build) or spec.operations or other.operations:
+            raise ConfigError(
+                "both ends of a history must be plain revisions of one tree, built alike",
+                remedy="Write git:TREE@OLD..NEW.",
+            )
+    repository = open_repository(session, spec.tree)
+    first, last = repository.resolve(spec.revision), repository.resolve(newer)
+    commits = repository.commits(first, last)
+    touching = repository.touching(first, last, paths) if paths else None
+    base = _base(spec, options)
+    places = linearise(commits, repository.commit(first), touching)
+    rungs = []
+    for place in places:
+        operations = tuple(Operation(kind=OperationKind.MERGE, revision=sha) for sha in place.merged)
+        parent = place.commit.parents[:1] if paths else ()
+        rungs.append(
+            _rung(
+                replace(base, revision=place.revision, operations=operations),
+                place.commit,
+                weight=place.weight,
+                parent=git_text(replace(base, revision=parent[0])) if parent and not operations else "",
+            )
+        )
+    return Line(rungs=tuple(rungs), build_fixes=_resolved(repository, build_fixes))
+
+
+def series_line(session: Session, series: Path, base: str, options: BuildOptions, build_fixes: Sequence[str]) -> Line:
+    """A patch series on top of a revision. Raises ConfigError, HostError, DoesNotApplyError."""
+    spec = parse_git(base, base.removeprefix("git:"))
+    repository = open_repository(session, spec.tree)
+    first = repository.derive(repository.resolve(spec.revision), spec.operations)
+    shas = repository.add_series(first, series.expanduser())
+    settled = replace(_base(spec, options), operations=())
+    return Line(
+        rungs=tuple(
+            _rung(replace(settled, revision=sha), repository.commit(sha), weight=1.0) for sha in (first, *shas)
+        ),
+        build_fixes=_resolved(repository, build_fixes),
+    )
+
+
+def config_line(session: Session, good: Path, bad: Path, revision: str, options: BuildOptions) -> Line:
+    """From one configuration of a revision to another, option by option. Raises ConfigError, HostError."""
+    spec = parse_git(revision, revision.removeprefix("git:"))
+    if options.config is not None:
+        raise ConfigError("--config and --config-diff exclude one another", remedy="Leave --config out.")
+    repository = open_repository(session, spec.tree)
+    base = replace(_base(spec, options), revision=repository.resolve(spec.revision))
+    return Line(rungs=plan_config_line(good, bad, base, folder=session.paths.configs))
+
+
+def continued_line(
+    session: Session, run: Run, tree: str, paths: Sequence[str], options: BuildOptions, build_fixes: Sequence[str]
+) -> Line:
+    """The history behind the edges that a search over packages found.
+
+    Stable releases lie on branches of their own: the line begins where the first edge's older version and the last
+    edge's newer one have parted. Raises ConfigError, HostError.
+    """
+    plan, outcome = session.store.bisections.plan(run.id), session.store.bisections.outcome(run.id)
+    if plan is None or plan.built or outcome is None or not outcome.edges:
+        raise ConfigError(
+            f"run {run.id} is no finished search over packages that found an edge",
+            remedy="`kab bisect status` shows the searches; name one that ended with edges.",
+        )
+    spec, _ = parse_git_range(f"{tree}@old..new")
+    repository = open_repository(session, spec.tree)
+    older, newer = (
+        repository.resolve(tag_of(plan.rungs[rung].version))
+        for rung in (outcome.edges[0].before, outcome.edges[-1].after)
+    )
+    base = repository.fork(older, newer)
+    session.progress.note(f"the edges of {run.id} lie in {spec.tree} between {base[:12]} and {newer[:12]}")
+    return git_line(session, (f"{tree}@{base}..{newer}", *paths), options, build_fixes)
+
+
+def tag_of(version: str) -> str:
+    """The tag of a package's upstream version: ``v6.12.43`` of ``6.12.43-1``, ``v7.3-rc7`` of ``7.3~rc7-1~exp1``."""
+    return "v" + version.rpartition("-")[0].replace("~", "-") if "-" in version else f"v{version}"
+
+
+def open_repository(session: Session, tree: Path) -> Repository:
+    """The user's repository, with a word about what is not part of it. Raises ConfigError, HostError."""
+    repository = Repository.open(tree, session.paths.git)
+    if repository.dirty():
+        session.progress.note(f"{tree} has changes that are not committed: they are not part of any kernel here")
+    return repository
+
+
+def _base(spec: GitSpec, options: BuildOptions) -> GitSpec:
+    """The spec with nothing in it that depends on the folder that kab was called in."""
+    settings = options.over(spec.build)
+    named = settings.config
+    return replace(
+        spec,
+        tree=_absolute(spec.tree),
+        build=replace(
+            settings,
+            config=str(_absolute(named)) if "/" in named or Path(named).is_file() else named,
+            fragments=tuple(_absolute(path) for path in settings.fragments),
+            builder=_absolute(settings.builder) if settings.builder else None,
+        ),
+    )
+
+
+def _rung(spec: GitSpec, commit: Commit, *, weight: float, parent: str = "") -> PlannedRung:
+    return PlannedRung(
+        spec=git_text(spec),
+        release=commit.short,
+        version=commit.date[:10],
+        commit=commit,
+        title=commit.title,
+        weight=weight,
+        parent=parent,
+    )
+
+
+def _resolved(repository: Repository, revisions: Sequence[str]) -> tuple[str, ...]:
+    return tuple(repository.resolve(revision) for revision in revisions)
+
+
+def git_counter(plan: BisectionPlan, edge: FoundEdge, far: int) -> str:
+    """The far kernel with the culprit reverted, or applied."""
+    culprit = plan.rungs[edge.after].commit
+    assert culprit is not None, "every rung of a history is a commit"
+    kind = OperationKind.REVERT if edge.kind is EdgeKind.REMOVED else OperationKind.PICK
+    return with_operation(plan.rungs[far].spec, kind, culprit.sha)
+
+
+def config_counter(session: Session) -> Callable[[BisectionPlan, FoundEdge, int], str]:
+    """How an option at an edge is set back, or set, in the far configuration."""
+
+    def counter(plan: BisectionPlan, edge: FoundEdge, far: int) -> str:
+        after, there = (_spec(plan.rungs[rung].spec) for rung in (edge.after, far))
+        return git_text(counter_spec(after, there, folder=session.paths.configs))
+
+    return counter
+
+
+def options_between(older: Kernel, newer: Kernel) -> OptionEffect:
+    """What the step between the kernels of two rungs did to their configurations. Raises ConfigError."""
+    assert older.config is not None, "kernels that kab built have a configuration"
+    assert newer.config is not None, "kernels that kab built have a configuration"
+    return effect_at(_spec(newer.spec), (older.config, newer.config))
+
+
+def _spec(text: str) -> GitSpec:
+    return parse_git(text, text.removeprefix("git:"))
+
+
+def _absolute(path: Path | str) -> Path:
+    return Path(path).expanduser().absolute()

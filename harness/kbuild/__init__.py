@@ -1,0 +1,1 @@
+"""Adapter: kernels built from source by kbuild."""

@@ -1,0 +1,110 @@
+"""The line between two configurations as kernels to build: fragments in files, and what an edge's step did."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from harness.bisect.configline import effect_of, order_changes
+from harness.errors import ConfigError
+from harness.host.files import write_atomically
+from harness.model.bisection import PlannedRung
+from harness.model.kconfig import MAY_BE_LOST, UNSET, OptionChange, OptionEffect
+from harness.model.source import MICRO, GitSpec
+from harness.parse.gitspec import git_text
+from harness.parse.kconfig import diff_configs, parse_config, render_config
+
+
+def plan_config_line(good: Path, bad: Path, spec: GitSpec, *, folder: Path) -> tuple[PlannedRung, ...]:
+    """The rungs from the configuration `good` to `bad`, both included, of the one revision that `spec` names.
+
+    The good configuration and the fragments are written to `folder`, named by their content, so that a search goes
+    on from there whatever becomes of the user's files. Raises ConfigError (not configurations; no difference; a spec
+    with a configuration of its own), HostError.
+    """
+    if spec.build.config != MICRO or spec.build.builder is not None:
+        raise ConfigError(
+            f"`{git_text(spec)}` names a configuration or a builder of its own",
+            remedy="With --config-diff the configurations are the two files alone; leave it out of the spec.",
+        )
+    text = _read(good)
+    steps = order_changes(diff_configs(parse_config(text, name=str(good)), parse_config(_read(bad), name=str(bad))))
+    if not steps:
+        raise ConfigError(
+            f"{good} and {bad} set every option alike", remedy="Name two configurations that differ in an option."
+        )
+    build = replace(spec.build, config=str(_kept(text, folder)))
+    base = replace(spec, build=build)
+    rungs = [
+        PlannedRung(spec=git_text(base), release=good.name, version="0", title=f"as {good.name} has it", weight=1.0)
+    ]
+    for count, step in enumerate(steps, start=1):
+        fragment = _kept(_fragment(steps[:count]), folder)
+        stepped = replace(base, build=replace(build, fragments=(*build.fragments, fragment)))
+        rungs.append(
+            PlannedRung(spec=git_text(stepped), release=step.short, version=str(count), title=str(step), weight=1.0)
+        )
+    return tuple(rungs)
+
+
+def counter_spec(after: GitSpec, far: GitSpec, *, folder: Path) -> GitSpec:
+    """The rung `far` of the line without the step to the rung `after`, or with it where `far` comes before.
+
+    Raises ConfigError where `after` is no rung of a line, HostError.
+    """
+    step = _steps(after)[-1]
+    steps = _steps(far) if _has_steps(far, after) else []
+    others = [other for other in steps if other.name != step.name]
+    # The good value is written out, for fragments of the user's may have another.
+    value = step.good if len(others) < len(steps) else step.bad
+    fragment = render_config([*((other.name, other.bad) for other in others), (step.name, value)], comment=MAY_BE_LOST)
+    own = far.build.fragments[: len(after.build.fragments) - 1]
+    return replace(far, build=replace(far.build, fragments=(*own, _kept(fragment, folder))))
+
+
+def effect_at(after: GitSpec, resulting: tuple[Path, Path]) -> OptionEffect:
+    """What the step to the rung `after` did, from the resulting configurations of the rung before and of itself.
+
+    Raises ConfigError where `after` is no rung of a line, or a file is gone.
+    """
+    steps = _steps(after)
+    before, there = (parse_config(_read(path), name=str(path)) for path in resulting)
+    return effect_of(steps, len(steps) - 1, before, there)
+
+
+def _steps(rung: GitSpec) -> list[OptionChange]:
+    """The steps to a rung, in their order, read back from its fragment."""
+    if not rung.build.fragments:
+        raise ConfigError(f"`{git_text(rung)}` is no step from one configuration to another")
+    good = parse_config(_read(Path(rung.build.config)), name=rung.build.config)
+    fragment = rung.build.fragments[-1]
+    return [
+        OptionChange(name=wish.name, good=good[wish.name].value if wish.name in good else UNSET, bad=wish.value)
+        for wish in parse_config(_read(fragment), name=str(fragment)).values()
+    ]
+
+
+def _has_steps(rung: GitSpec, other: GitSpec) -> bool:
+    """Whether a rung of the same line has steps: the first has only the user's fragments."""
+    return len(rung.build.fragments) == len(other.build.fragments)
+
+
+def _fragment(steps: Sequence[OptionChange]) -> str:
+    return render_config(((step.name, step.bad) for step in steps), comment=MAY_BE_LOST)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.expanduser().read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cannot read the configuration {path}: {error}", remedy="Name the .config of a kernel."
+        ) from error
+
+
+def _kept(text: str, folder: Path) -> Path:
+    """The file of this content, made where it is missing."""
+    path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.config"
+    if not path.exists():
+        write_atomically(path, text.encode())
+    return path

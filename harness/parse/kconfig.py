@@ -1,0 +1,70 @@
+"""Kernel configurations as text: read, written, and compared."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from harness.errors import ConfigError
+from harness.model.kconfig import UNSET, ConfigOption, OptionChange
+
+_SET = re.compile(r"CONFIG_(?P<name>\w+)=(?P<value>.+)")
+_UNSET = re.compile(r"# CONFIG_(?P<name>\w+) is not set")
+_COMMENT = re.compile(r"# (?P<title>\S.*)")
+_END = "# end of "
+# What kconfig finds out about the compiler: nobody sets it.
+_FOUND = re.compile(r"(CC|GCC|CLANG|AS|LD|LLD|RUSTC?|PAHOLE|BINDGEN)_\w+")
+
+
+def parse_config(text: str, *, name: str = "the configuration") -> dict[str, ConfigOption]:
+    """The options of a .config by name, in order; the last value of one counts.
+
+    Raises ConfigError, with the file `name` and the line, for what is no configuration.
+    """
+    lines = text.splitlines()
+    # A title without an end is a comment between options, not a menu.
+    menus = {line.removeprefix(_END) for line in lines if line.startswith(_END)}
+    inside: list[str] = []
+    found: dict[str, ConfigOption] = {}
+    for number, line in enumerate(map(str.strip, lines), start=1):
+        option = _SET.fullmatch(line) or _UNSET.fullmatch(line)
+        if option is not None:
+            value = option.groupdict().get("value", UNSET)
+            # Where it comes last, as its value.
+            found.pop(option["name"], None)
+            found[option["name"]] = ConfigOption(name=option["name"], value=value, menu=tuple(inside))
+        elif line.startswith(_END):
+            title = line.removeprefix(_END)
+            if title in inside:
+                del inside[inside.index(title) :]
+        elif line and not line.startswith("#"):
+            raise ConfigError(
+                f"{name}:{number}: `{line}` is no line of a kernel configuration",
+                remedy="Name the .config of a kernel.",
+            )
+        elif (comment := _COMMENT.fullmatch(line)) and comment["title"] in menus:
+            inside.append(comment["title"])
+    if not found:
+        raise ConfigError(f"{name} sets no option", remedy="Name the .config of a kernel.")
+    return found
+
+
+def diff_configs(good: Mapping[str, ConfigOption], bad: Mapping[str, ConfigOption]) -> tuple[OptionChange, ...]:
+    """What differs, in the order of the bad configuration, then what only the good one has.
+
+    An option that is absent is one that is not set. Left out are what kconfig finds out about the compiler, and numbers
+    and texts that the bad configuration lacks: such an option goes with its parent and cannot be unset by itself.
+    """
+    changes = []
+    for name in (*bad, *(name for name in good if name not in bad)):
+        one, other = (side[name].value if name in side else UNSET for side in (good, bad))
+        lost = other == UNSET and one not in {"y", "m"}
+        if one != other and not lost and not _FOUND.fullmatch(name):
+            menu = (bad.get(name) or good[name]).menu
+            changes.append(OptionChange(name=name, good=one, bad=other, menu=menu))
+    return tuple(changes)
+
+
+def render_config(options: Iterable[tuple[str, str]], *, comment: str = "") -> str:
+    """The text of a .config (or fragment) of names and values, below a line of comment where one is given."""
+    lines = [comment] if comment else []
+    lines += [f"# CONFIG_{name} is not set" if value == UNSET else f"CONFIG_{name}={value}" for name, value in options]
+    return "".join(f"{line}\n" for line in lines)

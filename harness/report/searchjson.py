@@ -1,0 +1,189 @@
+"""The JSON report of a search: plan, boots, what is believed of each rung, edges, proofs. See docs/json-schema.md."""
+
+import json
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from typing import Any
+
+from harness.bisect.findings import Evidence, ends_of, rung_of
+from harness.bisect.standing import Standing
+from harness.model.bisection import BisectionOutcome, BisectionPlan, CounterProof, Edge, Part
+from harness.model.run import Run
+from harness.model.trial import Trial
+from harness.model.verdict import Comparison, Decision
+from harness.model.workload import Metric
+from harness.parse.plainjson import to_plain
+from harness.report import wording
+from harness.report.document import comparison_json, finite, trial_json
+from harness.report.gitbisectlog import git_bisect_log
+
+# Raised when a field goes away or changes its meaning; new fields need no new version.
+SEARCH_SCHEMA_NAME = "kab/bisect-1"
+
+
+def search_to_json(
+    run: Run, evidence: Evidence, standing: Standing, outcome: BisectionOutcome | None, metrics: Mapping[str, Metric]
+) -> dict[str, Any]:
+    """The report as plain JSON values, valid under `search_json_schema`; numbers that are not finite become null."""
+    edges = outcome.edges if outcome else ()
+    decisions = {part.run_id: decision for part, _, decision in evidence.proofs}
+    document = {
+        "schema": SEARCH_SCHEMA_NAME,
+        "kab_version": run.kab_version,
+        "run": {
+            "id": run.id,
+            "digest": run.digest,
+            "state": run.state,
+            "created": run.created,
+            "finished": run.finished,
+            "seed": run.seed,
+            "command": run.command,
+            "repeat": wording.repeat_command(run),
+        },
+        "experiment": run.experiment,
+        "plan": _plan(evidence.plan),
+        "conditions": run.conditions,
+        "host": run.host,
+        "answer": outcome.answer if outcome else None,
+        "exit_code": int(outcome.answer.exit_code) if outcome else None,
+        "reason": outcome.reason if outcome else standing.blocked,
+        "belief": _belief(standing),
+        "rungs": _rungs(evidence.plan, standing),
+        "edges": [_edge(evidence, standing, edge, edges, decisions, metrics) for edge in edges],
+        "ends": _decision(evidence.ends_decision, metrics),
+        "boots": [*_boots(evidence)],
+        "marks": evidence.marks,
+        "twins": evidence.twins,
+        "metrics": {
+            name: {
+                "title": metric.title,
+                "unit": metric.unit,
+                "direction": metric.direction,
+                "witness": metric.witness,
+                "meaning": metric.meaning,
+            }
+            for name, metric in metrics.items()
+            if name in _used(evidence)
+        },
+    }
+    plain: dict[str, Any] = finite(to_plain(document))
+    return plain
+
+
+def search_json_schema() -> dict[str, Any]:
+    """The JSON Schema (draft 2020-12) of `search_to_json`."""
+    text = files("harness.report").joinpath("schema/bisect-1.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def _plan(plan: BisectionPlan) -> dict[str, Any]:
+    return {"edges": plan.edges, "confidence": plan.confidence, "crash_is_slow": plan.crash_is_slow}
+
+
+def _belief(standing: Standing) -> dict[str, Any]:
+    result, metric = standing.result, standing.metric
+    return {
+        "metric": metric.name if metric else None,
+        "how": metric.how if metric else "",
+        "probability": result.probability if result else None,
+        "missed": standing.missed if result else None,
+        "counts": {str(count): share for count, share in result.counts.items()} if result else {},
+        "boots": standing.boots,
+        "boots_left": standing.boots_left,
+        "next_rung": standing.next.rung if standing.next else None,
+        "strip": standing.strip,
+        "warnings": standing.warnings,
+    }
+
+
+def _rungs(plan: BisectionPlan, standing: Standing) -> list[dict[str, Any]]:
+    return [
+        {
+            "spec": rung.spec,
+            "release": rung.release,
+            "version": rung.version,
+            "suites": rung.suites,
+            "title": rung.title or (rung.commit.title if rung.commit else ""),
+            "commit": rung.commit,
+            "weight": rung.weight,
+            "boots": there.boots,
+            "median": there.median,
+            "state": there.state,
+            "slow": there.slow,
+            "note": there.note,
+        }
+        for rung, there in zip(plan.rungs, standing.rungs, strict=True)
+    ]
+
+
+def _edge(
+    evidence: Evidence,
+    standing: Standing,
+    edge: Edge,
+    edges: Sequence[Edge],
+    decisions: Mapping[str, Decision],
+    metrics: Mapping[str, Metric],
+) -> dict[str, Any]:
+    return {
+        "kind": edge.kind,
+        "before": edge.before,
+        "after": edge.after,
+        "culprit": edge.culprit,
+        "proven": edge.proven,
+        "proof": {
+            "run": edge.proof_run,
+            "verdict": edge.verdict,
+            "reason": edge.reason,
+            "decision": _decision(decisions.get(edge.proof_run or ""), metrics),
+        },
+        "counterproof": _counterproof(edge.counterproof, decisions, metrics),
+        "suspects": edge.suspects,
+        "changes": edge.changes,
+        "gaps": edge.gaps,
+        "git_bisect_log": git_bisect_log(evidence, standing, edge, edges),
+    }
+
+
+def _counterproof(
+    counter: CounterProof | None, decisions: Mapping[str, Decision], metrics: Mapping[str, Metric]
+) -> dict[str, Any] | None:
+    if counter is None:
+        return None
+    return {
+        **to_plain(counter),
+        "holds": counter.holds,
+        "decision": _decision(decisions.get(counter.run or ""), metrics),
+    }
+
+
+def _decision(decision: Decision | None, metrics: Mapping[str, Metric]) -> dict[str, Any] | None:
+    if decision is None:
+        return None
+    found: Sequence[Comparison] = wording.ordered(decision, metrics)
+    return {
+        "verdict": decision.verdict,
+        "metric": decision.metric,
+        "how": decision.how,
+        "reason": decision.reason,
+        "comparisons": [comparison_json(one, metrics.get(one.metric)) for one in found],
+    }
+
+
+def _boots(evidence: Evidence) -> list[dict[str, Any]]:
+    """Every boot with its part and its rung: ends, the search itself, proofs and counterproofs."""
+    boots = [_boot("ends", None, rung, trial) for rung, trial in ends_of(evidence.plan, evidence.ends)]
+    boots += [_boot("search", None, trial.spec.block, trial) for trial in evidence.trials]
+    for part, trials, _ in evidence.proofs:
+        boots += [_boot(str(part.role), part, rung_of(evidence.plan, part, trial.spec.arm), trial) for trial in trials]
+    return boots
+
+
+def _boot(role: str, part: Part | None, rung: int | None, trial: Trial) -> dict[str, Any]:
+    return {"part": role, "run": part.run_id if part else None, "rung": rung, **trial_json(trial)}
+
+
+def _used(evidence: Evidence) -> frozenset[str]:
+    """Metrics that any boot gave."""
+    trials = [*evidence.ends, *evidence.trials, *(trial for _, made, _ in evidence.proofs for trial in made)]
+    return frozenset(name for trial in trials for name in trial.samples)

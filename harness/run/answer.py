@@ -1,0 +1,114 @@
+"""What a search came to: its edges with proofs, culprits and suspects, and the answer in a sentence."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from harness.bisect.standing import Standing
+from harness.bisect.suspects import rank
+from harness.model.bisection import (
+    Answer,
+    BisectionOutcome,
+    BisectionPlan,
+    CounterProof,
+    Edge,
+    EdgeKind,
+    EdgeWish,
+    FoundEdge,
+    Part,
+)
+from harness.model.experiment import Arm
+from harness.model.history import Step, Suspect
+from harness.model.kconfig import OptionEffect
+from harness.model.run import Run
+from harness.model.verdict import Decision, Verdict
+from harness.model.workload import Workload
+from harness.stats.faults import faulty_arms
+
+# Posterior probability below which the edges named are not worth a proof.
+WORTH_A_PROOF = 0.5
+# Probability of further edges from which it is said.
+_WORTH_A_WORD = 0.001
+# The neighbour that is slow.
+_SLOW_ARM = {EdgeKind.REMOVED: Arm.CANDIDATE, EdgeKind.RESTORED: Arm.BASELINE}
+# Suspects kept for each edge, and the points they need: a single word elsewhere in the kernel is none.
+_SUSPECTS = 10
+_LEAST_SCORE = 2
+
+Proofs = Mapping[tuple[int, int], tuple[Part, Run, Decision]]
+
+
+def outcome_of(standing: Standing, edges: Sequence[Edge], *, stopped: str, plan: BisectionPlan) -> BisectionOutcome:
+    """The outcome; `stopped` says why the search ended early, empty where it did not."""
+    answer, reason = _answer(standing, edges, stopped, plan.edges)
+    return BisectionOutcome(
+        answer=answer,
+        reason=reason,
+        metric=standing.metric.name if standing.metric else None,
+        probability=standing.result.probability if standing.result else 0.0,
+        missed=standing.missed,
+        edges=tuple(edges),
+    )
+
+
+def edge_of(
+    plan: BisectionPlan,
+    found: FoundEdge,
+    *,
+    workload: Workload,
+    changes: Callable[[], Step | None],
+    effect: Callable[[], OptionEffect | None],
+    proof: tuple[Part, Run, Decision] | None,
+    counterproof: CounterProof | None,
+    confirm: bool,
+) -> Edge:
+    """An edge with its culprit or its suspects, its proof and its counterproof, as far as there are any.
+
+    ``changes`` says what came between its neighbours, asked only where they are packages; ``effect`` what a step from
+    one configuration to another did.
+    """
+    edge = Edge(before=found.before, after=found.after, kind=found.kind, counterproof=counterproof)
+    commit = plan.rungs[found.after].commit
+    if commit is not None:
+        edge = replace(edge, culprit=commit if found.after == found.before + 1 else None)
+    elif plan.built and found.after == found.before + 1:
+        edge = replace(edge, options=effect())
+    elif not plan.built and (step := changes()) is not None:
+        suspects: Sequence[Suspect] = rank(step.changes, workload.subsystems, workload.words)
+        edge = replace(
+            edge,
+            suspects=tuple(suspect for suspect in suspects[:_SUSPECTS] if suspect.score >= _LEAST_SCORE),
+            changes=len(suspects),
+            gaps=step.gaps,
+        )
+    if proof is None:
+        return edge
+    _, run, decision = proof
+    verdict = decision.verdict
+    failing = set(faulty_arms(run.trials, confirm=confirm))
+    if plan.crash_is_slow and failing == {_SLOW_ARM[found.kind]}:
+        # The neighbours differ just as the user said that the symptom shows.
+        verdict = Verdict.SLOWER if found.kind is EdgeKind.REMOVED else Verdict.FASTER
+    return replace(edge, proof_run=run.id, verdict=verdict, reason=decision.reason)
+
+
+def _answer(standing: Standing, edges: Sequence[Edge], stopped: str, wish: EdgeWish) -> tuple[Answer, str]:
+    """How the search ended, and why in a sentence."""
+    result = standing.result
+    if standing.blocked or result is None:
+        return Answer.UNCERTAIN, standing.blocked
+    if stopped:
+        return Answer.UNCERTAIN, stopped
+    missed = f"a further stretch has been missed with probability {standing.missed:.2g}"
+    if not edges and (not result.edges or standing.small):
+        if wish is EdgeWish.BOTH or result.probability < WORTH_A_PROOF:
+            return Answer.UNCERTAIN, "no stretch that differs was found"
+        return Answer.NOTHING, f"what was booted differs from the ends by less than the margin; {missed}"
+    if not edges:
+        return Answer.UNCERTAIN, f"there are edges, but none that was {wish}"
+    if result.probability < WORTH_A_PROOF:
+        return Answer.UNCERTAIN, f"nothing left to boot tells more; believed with probability {result.probability:.3g}"
+    unproven = [edge for edge in edges if not edge.proven]
+    if unproven:
+        return Answer.UNPROVEN, "; ".join(f"A/B of the {edge.kind} edge says {edge.verdict}" for edge in unproven)
+    proven = f"{'each edge is' if len(edges) > 1 else 'the edge is'} proven by A/B of its neighbours"
+    return Answer.FOUND, proven if standing.missed < _WORTH_A_WORD else f"{proven}; {missed}"

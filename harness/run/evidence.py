@@ -1,0 +1,55 @@
+"""What is stored of a search, gathered for the fold that says where it stands."""
+
+from collections.abc import Sequence
+
+from harness.bisect.findings import Evidence
+from harness.errors import ConfigError
+from harness.interfaces import Bisections, Store
+from harness.model.bisection import BisectionPlan, Part, PartRole
+from harness.model.guest import Accelerator
+from harness.model.run import Run
+from harness.model.trial import Trial
+from harness.model.verdict import Decision
+
+
+def stored_evidence(store: Store, bisections: Bisections, run: Run, plan: BisectionPlan) -> Evidence:
+    """What is stored of a bisection, for reports."""
+    ends: tuple[Run, Decision] | None = None
+    proofs = []
+    for part in bisections.parts(run.id):
+        try:
+            made, decision = store.run(part.run_id), store.decision(part.run_id)
+        except ConfigError:
+            continue
+        if decision is None:
+            continue
+        if part.role is PartRole.ENDS:
+            ends = (made, decision)
+        else:
+            proofs.append((part, made, decision))
+    confirm = run.conditions.get("accelerator") == Accelerator.TCG
+    return evidence_of(bisections, run, plan, trials=run.trials, ends=ends, proofs=proofs, confirm=confirm)
+
+
+def evidence_of(
+    bisections: Bisections,
+    run: Run,
+    plan: BisectionPlan,
+    *,
+    trials: Sequence[Trial],
+    ends: tuple[Run, Decision] | None,
+    proofs: Sequence[tuple[Part, Run, Decision]],
+    confirm: bool,
+) -> Evidence:
+    """The evidence of a search whose boots and parts are at hand."""
+    return Evidence(
+        plan=plan,
+        experiment=run.experiment,
+        confirm=confirm,
+        ends=ends[0].trials if ends else (),
+        ends_decision=ends[1] if ends else None,
+        trials=tuple(trials),
+        marks=bisections.marks(run.id),
+        twins=bisections.twins(run.id),
+        proofs=tuple((part, made.trials, decision) for part, made, decision in proofs),
+    )

@@ -1,0 +1,104 @@
+"""A/B runs that are parts of a search: its ends, the proof of an edge, and a culprit undone at the far end."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from harness.errors import ConfigError
+from harness.interfaces import Bisections, Store
+from harness.model.bisection import Part, PartRole
+from harness.model.experiment import Experiment
+from harness.model.kernel import Kernel
+from harness.model.run import Run, RunState
+from harness.model.verdict import Decision
+from harness.run.ab import AbLoop, AbRequest
+
+# Conditions that name the part of a bisection that a run is: with them no other run has its digest.
+PART_CONDITION = "part of"
+# Options of a search that `kab ab` does not know or that are given anew: those with a value, and flags.
+_OWN_OPTIONS = frozenset(
+    {"--ladder", "--edges", "--confidence", "--flavour", "--suite", "--max-boots", "--metric", "--error", "--seed"}
+    | {"--config", "--fragment", "--cc", "--builder", "--build-fix", "--series", "--from-run"}
+)
+_OWN_FLAGS = frozenset({"--resume", "--new", "--every", "--crash-is-slow", "--config-diff"})
+
+
+class Searched(Protocol):
+    """What the search was asked."""
+
+    @property
+    def conditions(self) -> Mapping[str, str]:
+        """What must not change inside a run."""
+
+    @property
+    def host(self) -> Mapping[str, str]:
+        """Fingerprint of the host."""
+
+    @property
+    def command(self) -> tuple[str, ...]:
+        """argv of the search."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartRequest:
+    """An A/B run that a search wants."""
+
+    role: PartRole
+    before: int
+    after: int
+    experiment: Experiment
+    baseline: Kernel
+    candidate: Kernel
+
+
+def run_part(
+    ab: AbLoop, bisections: Bisections, search: Run, asked_of: Searched, asked: PartRequest
+) -> tuple[Part, Run, Decision]:
+    """The A/B run noted for these rungs, made or continued where it is not finished. Raises as AbLoop.execute."""
+    place = (asked.role, asked.before, asked.after)
+    part = next((one for one in bisections.parts(search.id) if (one.role, one.before, one.after) == place), None)
+    if part is None:
+        part = Part(role=asked.role, before=asked.before, after=asked.after, run_id=ab.new_run_id())
+        bisections.add_part(search.id, part)
+    else:
+        stored = _stored(ab.store, part)
+        if stored is not None:
+            return stored
+    run_id = part.run_id
+    specs = (asked.baseline.spec, asked.candidate.spec)
+    run, decision = replace(ab, new_run_id=lambda: run_id).execute(
+        AbRequest(
+            experiment=replace(asked.experiment, baseline=specs[0], candidate=specs[1]),
+            baseline=asked.baseline,
+            candidate=asked.candidate,
+            conditions={**asked_of.conditions, PART_CONDITION: f"{search.id} ({asked.role})"},
+            host=asked_of.host,
+            command=("kab", "ab", *specs, *_settings(asked_of.command, asked.experiment)),
+        )
+    )
+    return part, run, decision
+
+
+def _stored(store: Store, part: Part) -> tuple[Part, Run, Decision] | None:
+    """A part that is finished."""
+    try:
+        run = store.run(part.run_id)
+    except ConfigError:
+        return None
+    decision = store.decision(part.run_id) if run.state is RunState.FINISHED else None
+    return None if decision is None else (part, run, decision)
+
+
+def _settings(command: tuple[str, ...], experiment: Experiment) -> tuple[str, ...]:
+    """Options with which `kab ab` makes the same experiment as a search's command."""
+    kept: list[str] = []
+    words = iter(command[2:])
+    for word in words:
+        name = word.partition("=")[0]
+        if name in _OWN_FLAGS or not word.startswith("-") or word == "--":
+            continue
+        value = () if "=" in word else (next(words, ""),)
+        if name not in _OWN_OPTIONS:
+            kept += [word, *value]
+    error = f"{100 * experiment.error:g}%"
+    return (*kept, "--metric", experiment.metric, "--error", error, "--max-boots", str(experiment.max_boots))

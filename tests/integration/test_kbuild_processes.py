@@ -1,0 +1,286 @@
+"""Builds as processes: make is real, its work is small. What is left by one that is killed, or runs out of disk."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from harness.errors import BuildError, ConfigError, HostError
+from harness.git.repository import Repository
+from harness.host.leases import Lease, reclaim
+from harness.host.locks import try_lock
+from harness.host.paths import Paths
+from harness.kbuild.compiler import choose_compiler, identify
+from harness.kbuild.configure import failure_of
+from harness.kbuild.external import run_builder
+from harness.kbuild.folder import BuildFolder, folder_lock, prune
+from harness.kbuild.make import Make
+from harness.kernels.library import KernelLibrary
+
+pytestmark = pytest.mark.integration
+
+# As kbuild does it: an object is made anew when its source is newer, and what it was made with is noted behind it.
+MAKEFILE = """\
+OBJECTS := $(foreach n,$(shell seq 40),$(O)/file$(n).o)
+all: $(OBJECTS)
+	@echo "  LD      $(O)/image"
+	@cat $(OBJECTS) > $(O)/image
+$(O)/%.o: source.txt
+	@echo "  CC      $@"
+	@sed 's/^/$* /' source.txt > $@
+"""
+OWNER = """\
+import sys
+from pathlib import Path
+from harness.host.leases import Lease
+from harness.host.paths import Paths
+from harness.kbuild.compiler import identify
+from harness.kbuild.folder import BuildFolder
+from harness.kbuild.make import Make
+root = Path(sys.argv[1])
+folder = BuildFolder(root / "build")
+with Lease(Paths(cache=root / "cache", state=root / "state")) as lease:
+    folder.begin()
+    Make(folder=folder, compiler=identify("gcc"), ccache=None, lease=lease).run(["all"], output=folder.objects)
+    folder.end()
+"""
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> Paths:
+    return Paths(cache=tmp_path / "cache", state=tmp_path / "state")
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> BuildFolder:
+    made = BuildFolder(tmp_path / "build")
+    made.source.mkdir(parents=True)
+    (made.source / "Makefile").write_text(MAKEFILE)
+    (made.source / "source.txt").write_text("first\n" * 20000)
+    return made
+
+
+def build(folder: BuildFolder, paths: Paths) -> list[str]:
+    """Build in order; the files that were made."""
+    steps: list[str] = []
+    with Lease(paths) as lease:
+        folder.begin()
+        make = Make(folder=folder, compiler=identify("gcc"), ccache=None, lease=lease)
+        status = make.run(["all"], output=folder.objects, on_step=lambda _count, file: steps.append(file))
+        assert status == 0, folder.log.read_text()
+        folder.end()
+    return steps
+
+
+def image(folder: BuildFolder) -> str:
+    return (folder.objects / "image").read_text()
+
+
+def processes_of(folder: BuildFolder) -> list[int]:
+    found = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if str(folder.path).encode() in (entry / "cmdline").read_bytes():
+                    found.append(int(entry.name))
+            except OSError:
+                continue
+    return found
+
+
+def test_only_what_changed_is_made_again(folder, paths):
+    assert len(build(folder, paths)) == 41
+    assert build(folder, paths) == [str(folder.objects / "image")]
+
+
+def test_a_half_object_of_a_killed_build_is_made_again(folder, paths):
+    """Newer than its source, it looks finished: make alone would take it."""
+    build(folder, paths)
+    whole = image(folder)
+    folder.begin()
+    cut = folder.objects / "file7.o"
+    cut.write_text("7 fir")
+    kept = folder.objects / "include/config/BTRFS_FS"
+    kept.parent.mkdir(parents=True)
+    kept.touch()
+    assert sorted(build(folder, paths)) == sorted([str(cut), str(folder.objects / "image")])
+    assert image(folder) == whole
+    # kconfig tells by its time that an option changed, and does not make it again.
+    assert kept.exists()
+
+
+def test_kills_at_any_moment_leave_nothing_half(folder, paths, tmp_path):
+    script = tmp_path / "owner.py"
+    script.write_text(OWNER)
+    build(folder, paths)
+    for number in range(6):
+        text = f"change {number}\n" * 20000
+        (folder.source / "source.txt").write_text(text)
+        owner = subprocess.Popen([sys.executable, script, tmp_path], cwd=Path(__file__).parents[2])
+        time.sleep(0.4 + 0.15 * number)
+        owner.send_signal(signal.SIGKILL)
+        owner.wait()
+        deadline = time.monotonic() + 20
+        while processes_of(folder):
+            assert time.monotonic() < deadline, "make went on after its kab was killed"
+            time.sleep(0.05)
+        build(folder, paths)
+        expected = "".join(f"{count} {line}" for count in range(1, 41) for line in text.splitlines(keepends=True))
+        assert image(folder) == expected
+    reclaim(paths)
+
+
+def test_an_interrupt_ends_make_and_all_below_it(folder, paths):
+    (folder.source / "Makefile").write_text("all:\n\t@echo '  CC      x.o'\n\t@sleep 300 & sleep 300\n")
+
+    def interrupt(_count: int, _file: str) -> None:
+        raise KeyboardInterrupt
+
+    since = time.monotonic()
+    with Lease(paths) as lease, pytest.raises(KeyboardInterrupt):
+        folder.begin()
+        Make(folder=folder, compiler=identify("gcc"), ccache=None, lease=lease).run(
+            ["all"], output=folder.objects, on_step=interrupt
+        )
+    assert time.monotonic() - since < 15
+    assert processes_of(folder) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a small filesystem of its own")
+def test_a_full_disk_is_the_hosts_fault(folder, paths, tmp_path):
+    folder.objects.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder.objects], check=True)
+    try:
+        with Lease(paths) as lease:
+            folder.begin()
+            make = Make(folder=folder, compiler=identify("gcc"), ccache=None, lease=lease)
+            assert make.run(["all"], output=folder.objects) != 0
+        line, trouble = failure_of(folder.log.read_text(), folder.path)
+        assert "No space left on device" in line
+        assert isinstance(trouble, HostError)
+        assert "kab clean" in trouble.remedy
+    finally:
+        subprocess.run(["umount", folder.objects], check=True)
+    assert len(build(folder, paths)) == 41
+
+
+def test_the_environment_of_a_build_is_kabs_own(folder, paths, monkeypatch):
+    monkeypatch.setenv("KCFLAGS", "-O0")
+    monkeypatch.setenv("MAKEFLAGS", "-n")
+    monkeypatch.setenv("ARCH", "arm64")
+    (folder.source / "Makefile").write_text(
+        'all:\n\t@echo "$(KCFLAGS) $(ARCH) $(KBUILD_BUILD_TIMESTAMP) [$(LOCALVERSION)] $(origin LOCALVERSION)"\n'
+    )
+    build(folder, paths)
+    assert folder.log.read_text() == " x86_64 Thu Jan  1 00:00:00 UTC 1970 [] command line\n"
+
+
+def test_old_build_folders_go_unless_they_are_in_use(tmp_path):
+    builds = tmp_path / "builds"
+    for age, name in enumerate(("new", "used", "old")):
+        (builds / name / "objects").mkdir(parents=True)
+        (builds / name / "objects/vmlinux").write_bytes(b"x" * 1_000_000)
+        with try_lock(folder_lock(builds, name)):
+            pass
+        os.utime(folder_lock(builds, name), (1000 - age, 1000 - age))
+    held = try_lock(folder_lock(builds, "used"))
+    assert held is not None
+    with held:
+        os.utime(folder_lock(builds, "used"), (1, 1))
+        assert prune(builds, 2_500_000) == ["old"]
+        assert prune(builds, 0) == ["new"]
+    assert prune(builds, 0) == ["used"]
+    assert prune(tmp_path / "nowhere", 0) == []
+
+
+def git(tree: Path, *words: str) -> str:
+    identity = ["-c", "user.name=A", "-c", "user.email=a@example.org"]
+    return subprocess.run(["git", "-C", tree, *identity, *words], check=True, capture_output=True, text=True).stdout
+
+
+@pytest.fixture
+def history(tmp_path: Path) -> Path:
+    tree = tmp_path / "linux"
+    tree.mkdir()
+    git(tree, "init", "-q")
+    (tree / "Makefile").write_text("VERSION = 6\nPATCHLEVEL = 1\nSUBLEVEL = 0\n")
+    git(tree, "add", ".")
+    git(tree, "commit", "-qm", "first")
+    (tree / "KERNEL").write_text("second\n")
+    git(tree, "add", ".")
+    git(tree, "commit", "-qm", "second")
+    return tree
+
+
+def builder(tmp_path: Path, text: str) -> Path:
+    path = tmp_path / "build.sh"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_builder_of_the_users(history, paths, tmp_path):
+    repository = Repository.open(history, paths.git)
+    commit = repository.commit(repository.resolve("HEAD"))
+
+    def run(text: str) -> str:
+        return run_builder(builder(tmp_path, text), repository, commit, paths, note=lambda _sentence: None)
+
+    assert run('test "$PWD" = "$1" && test -d "$2" && echo noise && echo "file:$(cat KERNEL)" && echo') == "file:second"
+    with pytest.raises(BuildError, match=r"does not build .* \(`second`\): it broke") as caught:
+        run("echo one; echo 'it broke' >&2; exit 3")
+    assert caught.value.log == "one\nit broke\n"
+    with pytest.raises(BuildError, match="it ends with status 1"):
+        run("exit 1")
+    with pytest.raises(ConfigError, match="prints no kernel spec"):
+        run("exit 0")
+    with pytest.raises(ConfigError, match="is not an executable file"):
+        run_builder(tmp_path / "none", repository, commit, paths, note=lambda _sentence: None)
+
+
+def test_a_builders_kernel_is_told_as_the_commits(history, paths, tmp_path):
+    host = Path("/boot")
+    images = sorted(path for path in host.glob("vmlinuz-*") if path.is_file())
+    cached = sorted(Path.home().glob(".cache/kab/kernels/*/vmlinuz"))
+    image_path = next(iter([*images, *cached]), None)
+    if image_path is None:
+        pytest.skip("there is no kernel image on this host")
+    count = tmp_path / "count"
+    script = builder(tmp_path, f'echo x >> {count}\necho "file:{image_path}"')
+    with KernelLibrary(paths) as library:
+        first = library.resolve(f"git:{history}@HEAD,builder={script}")
+        again = library.resolve(f"git:{history}@HEAD~0,builder={script}")
+    assert (first.source, first.provenance["title"]) == ("git", "second")
+    assert first.name.endswith(f"-g{git(history, 'rev-parse', 'HEAD')[:12]}")
+    assert again.digest == first.digest
+    assert count.read_text() == "x\n"
+
+
+def test_compilers_that_are_not_there(monkeypatch, tmp_path):
+    with pytest.raises(HostError, match="gcc-3 is not installed") as caught:
+        choose_compiler("gcc-3", None)
+    assert caught.value.remedy.endswith("apt-get install gcc-3")
+    with pytest.raises(ConfigError, match="no compiler that kab can use"):
+        choose_compiler("tcc", None)
+    assert choose_compiler(None, (6, 1, 0)).name.startswith("gcc")
+    # A host whose one gcc is too new for the tree.
+    new = tmp_path / "gcc"
+    new.write_text("#!/bin/sh\necho 'gcc (Debian 15.1.0-1) 15.1.0'\n")
+    new.chmod(0o755)
+    (tmp_path / "ld").symlink_to("/usr/bin/ld")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(HostError, match="gcc 15 does not build Linux 6.1") as caught:
+        choose_compiler(None, (6, 1, 0))
+    assert "apt-get install gcc-" in caught.value.remedy
+    assert choose_compiler(None, (6, 15, 0)).major == 15
+    # One that can be lived with, beside it.
+    old = tmp_path / "gcc-13"
+    old.write_text("#!/bin/sh\necho 'gcc-13 (Debian 13.2.0-1) 13.2.0'\n")
+    old.chmod(0o755)
+    assert choose_compiler(None, (6, 1, 0)).name == "gcc-13"
+    new.unlink()
+    assert choose_compiler(None, None).name == "gcc-13"

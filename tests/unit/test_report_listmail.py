@@ -1,0 +1,229 @@
+"""The mail for the list: what a kernel developer looks for in it, and nothing that was not measured."""
+
+import re
+from dataclasses import replace
+
+import pytest
+from commits import REMOVED, RESTORED, Story, commit, failure, plan, story
+from ladders import VERSIONS
+from ladders import plan as packages
+
+from harness.model.bisection import CounterProof, EdgeKind, PlannedRung
+from harness.model.history import Change, Origin, Suspect
+from harness.model.metrics import METRICS
+from harness.model.source import OperationKind
+from harness.model.verdict import Verdict
+from harness.report.listmail import WIDTH, list_mail
+
+pytestmark = pytest.mark.unit
+
+LOST = ((REMOVED, EdgeKind.REMOVED),)
+# What must stay on one line, however long: tags, hashes, headers, tables.
+_WHOLE = re.compile(r"^(Subject|commit|author|To|Cc|Fixes|last|first)\b.*:|^#|^git bisect| ± |^ +median +%stddev")
+
+
+def mail_of(told: Story, **options: object) -> str:
+    arguments = {"parts": told.parts, **options}
+    return list_mail(told.run, told.evidence, told.standing, told.outcome, METRICS, **arguments)
+
+
+def flat(text: str) -> str:
+    return " ".join(text.split())
+
+
+@pytest.fixture(scope="module")
+def lost() -> Story:
+    """A loss that is still there."""
+    return story(edges=LOST, boots=(20, 10, 15, 12, 11), failures=[failure(20, 0)])
+
+
+@pytest.fixture(scope="module")
+def both() -> Story:
+    return story()
+
+
+def test_subject_and_recipients(lost: Story) -> None:
+    headers = mail_of(lost, tree="linus:master").split("\n\n")[0].splitlines()
+    assert re.fullmatch(
+        rf"Subject: \[linus:master\] \[btrfs\] {commit(REMOVED).short}: fio\.write_iops -\d\d\.\d% regression",
+        headers[0],
+    )
+    assert headers[1:] == ["To: Ann Ättiksdotter <ann@example.org>", "Cc: regressions@lists.linux.dev"]
+    assert mail_of(lost).startswith("Subject: [linux] [btrfs] ")
+
+
+def test_the_culprit_as_the_kernel_names_it(lost: Story) -> None:
+    mail = mail_of(lost)
+    tag = f'{commit(REMOVED).short} ("btrfs: move mount code to the new mount API")'
+    assert len(commit(REMOVED).short) == 12
+    for line in (f"commit: {tag}", f"Fixes: {tag}", f"#regzbot introduced: {commit(REMOVED).short}"):
+        assert line in mail.splitlines()
+    assert "#regzbot fix" not in mail
+    assert "is still slow" in flat(mail)
+
+
+def test_both_arms_with_deviations_and_the_deciding_metric(lost: Story) -> None:
+    mail = mail_of(lost)
+    (row,) = [line for line in mail.splitlines() if line.endswith("queue_depth *")]
+    figures = re.fullmatch(
+        r" +([\d.]+) +± +\d+% +-(\d+\.\d)% +-[\d.]+ \.\. -[\d.]+% +([\d.]+) +± +\d+%  queue_depth \*", row
+    )
+    assert figures
+    before, after = float(figures[1]), float(figures[3])
+    assert 3 < before < 3.4
+    assert 0.9 < after < 1
+    assert abs((after / before - 1) * 100 + float(figures[2])) < 1
+    assert re.search(r"write_iops \(1/s\)$", mail, re.MULTILINE)
+    assert "Before: requests run in parallel; after: I/O to the file is serialised." in flat(mail)
+
+
+def test_proof_and_counterproof_have_intervals(lost: Story) -> None:
+    mail = flat(mail_of(lost))
+    after, before = commit(REMOVED).short, commit(REMOVED - 1).short
+    assert re.search(rf"Effect of the commit, {after} against {before}: queue_depth -[\d.]+% \(99% interval -", mail)
+    far = commit(39).short
+    assert re.search(
+        rf'Effect of the revert alone on top of {far} \("fs: change number 39"\): queue_depth \+[\d.]+% \(99% inter',
+        mail,
+    )
+
+
+@pytest.mark.parametrize(
+    ("counter", "words"),
+    [
+        ("the revert conflicts and does not apply: fs/btrfs/super.c", "The revert does not apply to"),
+        ("super.c:12: error: no such member", "The revert cannot be tested on"),
+        (False, "does NOT bring the speed back, A/B says same"),
+    ],
+)
+def test_a_counterproof_that_fails_is_told_as_plainly(counter: bool | str, words: str) -> None:
+    mail = flat(mail_of(story(edges=LOST, boots=(20, 10, 12, 11), counter=counter)))
+    assert words in mail
+    assert "Effect of the revert" not in mail
+    if isinstance(counter, str):
+        assert counter in mail
+
+
+def test_a_loss_that_was_mended_names_what_mended_it(both: Story) -> None:
+    mail = mail_of(both)
+    assert f"#regzbot introduced: {commit(REMOVED).short}\n#regzbot fix: {commit(RESTORED).short}" in mail
+    assert f'It is gone since {commit(RESTORED).short} ("btrfs: set SB_NOSEC again' in flat(mail)
+    assert f'commit: {commit(RESTORED).short} ("' in mail
+    assert "Effect of the commit alone on top of" in flat(mail)
+    assert "still slow" not in mail
+    assert mail.count("git bisect start") == 2
+
+
+def test_an_improvement_alone_is_no_regression() -> None:
+    mail = mail_of(story(edges=((RESTORED, EdgeKind.RESTORED),), boots=(20, 10, 31, 30)))
+    assert re.match(
+        rf"Subject: \[linux\] \[btrfs\] {commit(RESTORED).short}: fio\.write_iops \+\d+\.\d% improvement", mail
+    )
+    for word in ("regzbot", "regressions@", "Fixes:", "regression"):
+        assert word not in mail
+    assert "git bisect start '--term-old=slow' '--term-new=fast'" in mail
+
+
+def test_an_edge_that_is_not_proven_is_not_sold_as_one(lost: Story) -> None:
+    (edge,) = lost.outcome.edges
+    doubtful = replace(edge, verdict=Verdict.INCONCLUSIVE)
+    mail = mail_of(replace(lost, outcome=replace(lost.outcome, edges=(doubtful,))))
+    assert mail.splitlines()[0].endswith(": suspected regression")
+    assert "NOT proven" in mail
+    assert "#regzbot" not in mail
+    assert "Fixes:" not in mail
+
+
+def test_how_it_was_measured_and_how_to_do_it_again(lost: Story) -> None:
+    mail = flat(mail_of(lost))
+    for words in (
+        "nvme,backend=nbd,latency=2ms", "btrfs,mount=nodatacow", "2 vCPUs, 1024 MiB", "accelerator tcg",
+        "gcc (Debian 12.2.0-14) 12.2.0", "config micro + debug.config", "build make -j2 bzImage", "block_bytes=16KiB",
+        f"kab ab git:/src/linux@{commit(REMOVED - 1).sha}", "kab bisect git:/src/linux@v6.7..v7.2",
+    ):  # fmt: skip
+        assert words in mail
+    assert "40 commits" in mail
+    # Without the A/B runs the ends' configuration is told.
+    assert "gcc (Debian 12.2.0-14)" in mail_of(lost, parts={})
+
+
+def test_it_fits_a_mail(both: Story, lost: Story) -> None:
+    for told in (both, lost):
+        mail = mail_of(told)
+        assert mail.endswith("\n")
+        for line in mail.splitlines():
+            assert line == line.rstrip()
+            assert len(line) <= WIDTH or _WHOLE.search(line), line
+
+
+def test_what_cannot_be_told_apart_is_a_set() -> None:
+    told = story(
+        edges=((14, EdgeKind.REMOVED),),
+        boots=(20, 10, 14, 11),
+        failures=[failure(12, 0), failure(13, 0)],
+        befores={14: 11},
+    )
+    mail = mail_of(told)
+    assert f"#regzbot introduced: {commit(11).short}..{commit(14).short}" in mail
+    assert "it is one of:" in mail
+    for number in (12, 13, 14):
+        assert f'  {commit(number).short} ("' in mail
+    assert "Fixes:" not in mail
+
+
+def test_packages_have_neighbours_and_suspects_and_no_commit() -> None:
+    ladder = packages()
+    told = story(
+        replace(ladder, rungs=ladder.rungs),
+        edges=((1, EdgeKind.REMOVED), (16, EdgeKind.RESTORED)),
+        boots=(8, 1, 15, 16),
+    )
+    change = Change(subject="btrfs: some change", origin=Origin.UPSTREAM, version=VERSIONS[1], point_release="6.12.40")
+    suspects = (Suspect(change=change, score=6),)
+    edges = tuple(replace(edge, suspects=suspects, changes=210) for edge in told.outcome.edges)
+    mail = mail_of(replace(told, outcome=replace(told.outcome, edges=edges)))
+    assert mail.startswith(f"Subject: [debian] [btrfs] {VERSIONS[0]}..{VERSIONS[1]}: fio.write_iops -")
+    assert f"last fast kernel:  {VERSIONS[0]}-cloud-amd64" in mail
+    assert f"first slow kernel: {VERSIONS[1]}-cloud-amd64" in mail
+    assert "btrfs: some change (6.12.40)" in mail
+    assert "of 210 changes" in flat(mail)
+    for word in ("regzbot", "Fixes:", "commit:", "git bisect", "Counterproof"):
+        assert word not in mail
+
+
+def test_an_option_is_the_culprit_of_two_configurations() -> None:
+    named = [f"OPTION_{number}=y" for number in range(24)]
+    rungs = tuple(
+        PlannedRung(
+            spec=f"git:/src/linux@{'ab' * 20},fragment=/cache/{number}.config",
+            release=name, version=str(number), title=f"{name.removesuffix('=y')}: n -> y", weight=1.0,
+        )
+        for number, name in enumerate(named)
+    )  # fmt: skip
+    told = story(plan(rungs=rungs), edges=((9, EdgeKind.REMOVED),), boots=(12, 6, 9, 8))
+    undo = CounterProof(
+        kind=OperationKind.REVERT, far=23, spec="git:x", run="counter-9", verdict=Verdict.FASTER, reason="above 1"
+    )
+    edges = tuple(replace(edge, counterproof=undo) for edge in told.outcome.edges)
+    mail = mail_of(replace(told, outcome=replace(told.outcome, edges=edges)))
+    assert mail.startswith("Subject: [linux] [btrfs] OPTION_9=y: fio.write_iops -")
+    assert 'first slow kernel: OPTION_9=y ("OPTION_9: n -> y")' in mail
+    assert "Effect of the option's old value alone on top of OPTION_23=y" in flat(mail)
+    for word in ("regzbot", "Fixes:", "commit:", "git bisect", "Suspects"):
+        assert word not in mail
+
+
+def test_no_change_and_no_answer(lost: Story) -> None:
+    nothing = replace(lost.outcome, edges=(), reason="all are alike")
+    mail = mail_of(replace(lost, outcome=nothing))
+    assert "no change found" in mail.splitlines()[0]
+    assert "all are alike" in mail
+    unfinished = list_mail(lost.run, lost.evidence, lost.standing, None, METRICS)
+    assert "search not finished" in unfinished.splitlines()[0]
+    assert "regression" not in unfinished
+
+
+def test_the_culprit_of_another_subsystem_names_it() -> None:
+    mail = mail_of(story(edges=((5, EdgeKind.REMOVED),), boots=(20, 10, 5, 4)))
+    assert mail.startswith(f"Subject: [linux] [wifi] {commit(5).short}: ")
+    assert len(plan().rungs) == 40
