@@ -353,8 +353,8 @@ def measure(state: Path, options: argparse.Namespace) -> list[str]:
         reference.state.mkdir()
         with reference.running(*words) as (running, _):
             running.wait()
-        print(f"undisturbed, {len(reference.boots())} boots, {(time.monotonic() - began) / 60:.1f} min; the answer:")
-        print("", *told(reference), sep="\n  ")
+        taken = f"{len(reference.boots())} boots, {(time.monotonic() - began) / 60:.1f} min"
+        print(f"undisturbed, {taken}; the answer:", *told(reference), sep="\n  ")
         if told(reference) != told(searcher):
             report.fault("the answers differ")
     return report.faults

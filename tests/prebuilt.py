@@ -1,6 +1,8 @@
-"""A small git history whose commits are not built: each names, in a file, a kernel of Debian's to stand for it.
+"""A small git history whose commits are not built: each is mapped to a kernel of Debian's that stands for it.
 
-Fast: 6.1, and from 7.2 on. Slow: 6.12 up to 6.12.107, later ones may have the fix of stable.
+The file NOSEC says whether the fast path is there, the file CACHE changes nothing that matters; the builder knows a
+kernel for each pair of them. Fast: 6.1, and from 7.2 on. Slow: 6.12 up to 6.12.107, later ones may have the fix of
+stable.
 """
 
 import os
@@ -16,18 +18,19 @@ from harness.model.kernel import DEFAULT_FLAVOUR, AvailableKernel
 
 BROKEN = "does not build"
 
-BUILDER = f"""\
+_BUILDER = """\
 #!/bin/sh
 # What `builder=FILE` calls: $1 is the work tree at the commit, $2 a folder for what the build leaves.
 set -eu
 test -d "$2"
-kernel=$(cat "$1/KERNEL")
-if [ "$kernel" = "{BROKEN}" ]; then
+if [ -e "$1/BROKEN" ]; then
 	echo "main.c:1:1: error: expected identifier" >&2
 	exit 2
 fi
-echo "mapping $(git -C "$1" rev-parse HEAD 2>/dev/null || true)"
-echo "$kernel"
+case "$(cat "$1/NOSEC") $(cat "$1/CACHE")" in
+{table}
+*) echo "no kernel for this" >&2; exit 2 ;;
+esac
 """
 
 _LAST_SLOW = "6.12.108"
@@ -95,29 +98,37 @@ def choose_kernels(available: Sequence[AvailableKernel]) -> PrebuiltKernels:
 def make_history(folder: Path, kernels: PrebuiltKernels) -> PrebuiltHistory:
     """Make the repository below `folder`; the same kernels give the same hashes."""
     builder = folder / "builder"
-    builder.write_text(BUILDER)
+    kernels_by_files = {
+        "yes small": kernels.fast,
+        "no small": kernels.slow[0],
+        "no large": kernels.slow[1],
+        "yes large": kernels.restored[0],
+        "yes medium": kernels.restored[1],
+    }
+    table = "\n".join(f"'{files}') echo '{spec}' ;;" for files, spec in kernels_by_files.items())
+    builder.write_text(_BUILDER.format(table=table))
     builder.chmod(0o755)
     repository = folder / "tree"
     writer = _Writer(repository)
     git(repository.parent, "init", "--quiet", "--initial-branch=main", str(repository))
-    writer.commit("start", KERNEL=kernels.fast, README="a tree\n")
+    writer.commit("start", NOSEC="yes", CACHE="small", README="a tree\n")
     writer.commit("README: say more", README="a tree of a kernel\n")
     git(repository, "branch", "side")
     writer.commit("net: reword a message", net="message\n")
-    writer.commit("mm: rename a function", KERNEL=BROKEN)
-    writer.commit("mm: rename its callers", KERNEL=kernels.fast, mm="callers\n")
-    writer.commit("btrfs: simplify the mount path", KERNEL=kernels.slow[0])
+    writer.commit("mm: rename a function", BROKEN=BROKEN)
+    writer.commit("mm: rename its callers", BROKEN="", mm="callers\n")
+    writer.commit("btrfs: simplify the mount path", NOSEC="no")
     writer.commit("block: fix a comment", block="comment\n")
     git(repository, "switch", "--quiet", "side")
     writer.commit("docs: describe the tree", docs="described\n")
     writer.commit("docs: describe it better", docs="well described\n")
     git(repository, "switch", "--quiet", "main")
     writer.merge("Merge branch 'side'", "side")
-    writer.commit("mm: keep more in the cache", KERNEL=kernels.slow[1])
+    writer.commit("mm: keep more in the cache", CACHE="large")
     writer.commit("block: fix another comment", block="comments\n")
-    writer.commit("btrfs: set the flags that mount lost", KERNEL=kernels.restored[0])
+    writer.commit("btrfs: set the flags that mount lost", NOSEC="yes")
     writer.commit("README: say less", README="a tree\n")
-    writer.commit("mm: keep less in the cache", KERNEL=kernels.restored[1])
+    writer.commit("mm: keep less in the cache", CACHE="medium")
     return PrebuiltHistory(repository=repository, builder=builder, commits=writer.commits)
 
 
@@ -137,7 +148,7 @@ def git(folder: Path, *words: str, date: int = _DATE) -> str:
 
 
 class _Writer:
-    """Commits files to a repository, a minute apart, and remembers what it made."""
+    """Commits files (without content: their end) to a repository, a minute apart, and remembers what it made."""
 
     def __init__(self, repository: Path) -> None:
         self._repository = repository
@@ -145,7 +156,11 @@ class _Writer:
 
     def commit(self, title: str, **files: str) -> None:
         for name, content in files.items():
-            (self._repository / name).write_text(content if content.endswith("\n") else f"{content}\n")
+            path = self._repository / name
+            if content:
+                path.write_text(content if content.endswith("\n") else f"{content}\n")
+            else:
+                path.unlink()
         git(self._repository, "add", "--all")
         self._made(title, "commit", "--quiet", "-m", title)
 

@@ -32,6 +32,8 @@ _CALIBRATION = 2
 # How far below the other kernels one that fails is put where a crash counts as slow, as a log ratio.
 _CRASH_STEP = 2.0
 _SURE = 0.98
+# Probability from which a kernel that was booted is shown as fast or slow.
+_LIKELY = 0.9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +82,7 @@ class Standing:
 
     @property
     def strip(self) -> str:
-        """One letter per rung: F fast, S slow, x skipped; f, s believed so without a boot; . unknown."""
+        """One letter per rung: F fast, S slow, ? neither yet, x skipped; f, s believed so without a boot; . unknown."""
         return "".join(_letter(rung) for rung in self.rungs)
 
     @property
@@ -155,6 +157,8 @@ def _letter(rung: RungStanding) -> str:
         if rung.slow is None or 1 - _SURE < rung.slow < _SURE:
             return "."
         return "s" if rung.slow >= _SURE else "f"
+    if rung.slow is not None and 1 - _LIKELY < rung.slow < _LIKELY:
+        return "?"
     return "S" if rung.state is RungState.SLOW else "F"
 
 

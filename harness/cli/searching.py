@@ -31,12 +31,14 @@ from harness.model.kernel import Kernel
 from harness.model.run import Run
 from harness.model.trial import Stage
 from harness.parse.changelog import changes_between
+from harness.parse.diskspec import disk_text, filesystem_text
 from harness.parse.plainjson import to_plain
-from harness.parse.units import parse_fraction
+from harness.parse.units import fraction_text, parse_fraction
 from harness.run.bisect import BisectLoop, BisectRequest
 
 DEFAULT_MAX_BOOTS = 80
 _LEAST_CONFIDENCE = 0.5
+_NOT_GIVEN = "not given"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +73,7 @@ def search(
         run, plan = stored
         experiment, command = run.experiment, run.command
     else:
-        experiment, plan = _planned(session, request, asked)
+        experiment, plan = _planned(session, request, asked, stored[1] if stored else None)
         if stored is not None:
             _refuse_another(stored, experiment, plan)
     first, last = session.resolve(plan.rungs[0].spec), session.resolve(plan.rungs[-1].spec)
@@ -137,15 +139,25 @@ def changes_of(older: Kernel, newer: Kernel) -> Step:
     return changes_between(text, older.version, newer.version, older_changelog=read_changelog(older) or "")
 
 
-def _planned(session: Session, request: Request, asked: Asked) -> tuple[Experiment, BisectionPlan]:
-    """The experiment and the ladder; the experiment is checked before any list is fetched. Raises ConfigError."""
-    ends = (asked.ladder,) if asked.ladder else asked.ends or _ends_of(request)
+def _planned(
+    session: Session, request: Request, asked: Asked, stored: BisectionPlan | None = None
+) -> tuple[Experiment, BisectionPlan]:
+    """The experiment and the ladder, that of `stored` where none is named.
+
+    The experiment is checked before any list is fetched. Raises ConfigError.
+    """
+    ends = (asked.ladder,) if asked.ladder else asked.ends
+    if not ends and (stored is None or request.baseline is not None):
+        ends = _ends_of(request)
     # Its cap is that of a proof; --max-boots is that of the search.
     experiment = build_experiment(replace(request, baseline="-", candidate="-", max_boots=None), load_workloads())
     confidence = 0.99 if asked.confidence is None else parse_fraction(asked.confidence)
     if not _LEAST_CONFIDENCE < confidence < 1:
         raise ConfigError(f"--confidence {asked.confidence}: it must lie between 50% and 100%")
-    line = _line(session, ends, asked)
+    if stored is None or ends:
+        line = _line(session, ends, asked)
+    else:
+        line = Line(rungs=stored.rungs, build_fixes=stored.build_fixes)
     if len(line.rungs) == 2:
         session.progress.note("nothing lies between the two ends: `kab ab` would do")
     plan = BisectionPlan(
@@ -223,7 +235,14 @@ def _to_resume(session: Session) -> tuple[Run, BisectionPlan]:
 def _refuse_another(stored: tuple[Run, BisectionPlan], experiment: Experiment, plan: BisectionPlan) -> None:
     """Raise ConfigError, with what differs, where the command line asks for another search than the stored one."""
     run, before = stored
+    then, now = _options(run.experiment, before), _options(experiment, plan)
     differences = [
+        f"{name} {value or _NOT_GIVEN} (now {now[name] or _NOT_GIVEN})"
+        for name, value in then.items()
+        if value != now[name]
+    ]
+    # What no option names: the text of a workload, the kernels inside a ladder.
+    differences = differences or [
         *_differences(to_plain(run.experiment), to_plain(experiment), ""),
         *_differences(to_plain(before), to_plain(plan), ""),
     ]
@@ -231,11 +250,37 @@ def _refuse_another(stored: tuple[Run, BisectionPlan], experiment: Experiment, p
         raise _differs(run.id, differences)
 
 
+def _options(experiment: Experiment, plan: BisectionPlan) -> dict[str, str]:
+    """A search in the words of the command line, so that two can be told apart in them."""
+    guest, workload = experiment.guest, experiment.workload
+    return {
+        "FROM": plan.rungs[0].spec,
+        "TO": plan.rungs[-1].spec,
+        "the ladder": f"{len(plan.rungs)} kernels",
+        "--workload": workload.name,
+        "--set": " ".join(f"{key}={value}" for key, value in sorted(workload.parameters.items())),
+        "--disk": disk_text(experiment.disk),
+        "--fs": filesystem_text(experiment.filesystem),
+        "--vcpus": str(guest.vcpus),
+        "--memory": f"{guest.memory_mib}MiB",
+        "--cmdline": " ".join(guest.cmdline),
+        "--cpu-model": guest.cpu_model,
+        "--metric": experiment.metric,
+        "--margin": fraction_text(experiment.margin),
+        "--error": fraction_text(experiment.error),
+        "--seed": "" if experiment.seed is None else str(experiment.seed),
+        "--edges": str(plan.edges),
+        "--confidence": fraction_text(plan.confidence),
+        "--crash-is-slow": "given" if plan.crash_is_slow else "",
+        "--build-fix": " ".join(plan.build_fixes),
+    }
+
+
 def _differs(run_id: str, differences: list[str]) -> ConfigError:
     shown = differences[:6] + ([f"and {len(differences) - 6} more"] if len(differences) > 6 else [])
     return ConfigError(
-        f"search {run_id} cannot be resumed so: {'; '.join(shown)}",
-        remedy="Give --resume alone, with what was asked then, or drop it: that begins a search of its own.",
+        f"search {run_id}, the newest unfinished one, was begun with {'; '.join(shown)}",
+        remedy="`kab bisect --resume` alone continues it; without --resume this command is a search of its own.",
     )
 
 
@@ -248,9 +293,9 @@ def _walk(stored: Any, asked: Any, where: str) -> Iterator[str]:
         for key in dict.fromkeys((*stored, *asked)):
             yield from _walk(stored.get(key), asked.get(key), f"{where}.{key}" if where else str(key))
     elif isinstance(stored, list) and isinstance(asked, list) and len(stored) != len(asked):
-        yield f"{where} has {len(stored)} entries, not {len(asked)}"
+        yield f"{where} of {len(stored)} entries (now {len(asked)})"
     elif isinstance(stored, list) and isinstance(asked, list):
         for index, (one, other) in enumerate(zip(stored, asked, strict=True)):
             yield from _walk(one, other, f"{where}[{index}]")
     elif stored != asked:
-        yield f"{where} is {stored}, not {asked}"
+        yield f"{where} {stored} (now {asked})"

@@ -6,13 +6,13 @@ from rich.text import Text
 
 from harness.model.bisection import BisectionPlan, SearchView
 
-_STYLE = {"F": "bold green", "S": "bold red", "f": "green", "s": "red", "x": "dim"}
+_STYLE = {"F": "bold green", "S": "bold red", "f": "green", "s": "red", "x": "dim", "?": "yellow"}
 # Shades of what is not known, from surely fast to surely slow.
 _SHADES = ((0.2, "green"), (0.4, "yellow4"), (0.6, "yellow"), (0.8, "orange3"), (1.01, "red"))
 # Letters of a strip: a longer ladder has several kernels to a letter, the most telling of which is shown.
 _WIDTH = 96
 # Kernels that were measured tell most, then those believed to be something, then those that cannot be tested.
-_TELLING = "FSfsx."
+_TELLING = "FS?fsx."
 
 
 def rung_name(plan: BisectionPlan, rung: int) -> str:
@@ -61,7 +61,7 @@ def strip_line(view: SearchView) -> str:
 def next_sentence(view: SearchView) -> str:
     """``next 6.12.57 (rung 2): it halves what is left (0.97 bits expected); about 5 boots left``."""
     if view.next_rung is None:
-        return edges_sentence(view) if not view.reason else view.reason
+        return view.reason or "nothing is left to boot but the proofs of what is found"
     left = "" if view.boots_left is None else f"; about {view.boots_left} boots left, then the proofs"
     return f"next {rung_name(view.plan, view.next_rung)} (rung {view.next_rung}): {view.reason}{left}"
 

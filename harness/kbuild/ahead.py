@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from harness.host import process
+from harness.host import process, reaper
 
 _NICE = "19"
 _END_TIMEOUT_S = 20.0
@@ -101,7 +101,8 @@ class BuildAhead:
 
 
 def _groups_below(pid: int) -> set[int]:
-    """Process groups of a process and of all that descend from it."""
+    """Process groups of a process and of all that descend from it, but for reapers: those must outlive their owners."""
+    reapers = set(reaper.marked_processes([reaper.__file__]))
     parents: dict[int, tuple[int, int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
@@ -114,7 +115,7 @@ def _groups_below(pid: int) -> set[int]:
     found, left = set[int](), [pid]
     while left:
         one = left.pop()
-        if one in parents:
+        if one in parents and one not in reapers:
             found.add(parents[one][1])
         left += [child for child, (parent, _) in parents.items() if parent == one]
     return found

@@ -206,7 +206,7 @@ class SearchView:
     """Where a search stands, for displays."""
 
     plan: BisectionPlan
-    # One letter per rung: F fast, S slow, x skipped; f, s believed so without a boot; . unknown.
+    # One letter per rung: F fast, S slow, ? neither yet, x skipped; f, s believed so without a boot; . unknown.
     strip: str
     # Posterior probability that each rung is slow; None before the ends are known.
     slow: tuple[float | None, ...]

@@ -14,7 +14,8 @@ from harness.model.workload import Metric
 from harness.report import rungs, wording
 from harness.report.counter import counter_sentence
 from harness.report.layout import columns, wrap
-from harness.report.numbers import NOTHING, number
+from harness.report.numbers import NOTHING, number, scale_for
+from harness.report.witness import explain
 
 # Longer strips are shortened where kernels were not booted, and broken over lines.
 _STRIP_WIDTH = 80
@@ -22,9 +23,9 @@ _STRIP_WIDTH = 80
 _SET_SHOWN = 20
 _LONG_STRETCH = 6
 _NOT_BOOTED = "fs."
-_LEGEND = "F fast, S slow, x skipped; f, s believed so without a boot; . unknown"
+_LEGEND = "F fast, S slow, ? neither yet, x skipped; f, s believed so without a boot; . unknown"
 _STATES = {RungState.UNKNOWN: ""}
-_KINDS = {EdgeKind.REMOVED: "the fast path is lost", EdgeKind.RESTORED: "the fast path is back"}
+_KINDS = {EdgeKind.REMOVED: "worse from there on", EdgeKind.RESTORED: "better again from there on"}
 _MOVED = frozenset({Verdict.FASTER, Verdict.SLOWER})
 
 
@@ -144,8 +145,8 @@ def _edge(plan: BisectionPlan, edge: Edge, evidence: Evidence, metrics: Mapping[
         )
     else:
         lines = wrap(
-            f"{str(edge.kind).capitalize()}: last {_name(plan, edge.before)} (rung {edge.before}), "
-            f"first {_name(plan, edge.after)} (rung {edge.after}); {_KINDS[edge.kind]}"
+            f"{str(edge.kind).capitalize()}: last {rungs.full_name(plan.rungs[edge.before])} (rung {edge.before}), "
+            f"first {rungs.full_name(plan.rungs[edge.after])} (rung {edge.after}); {_KINDS[edge.kind]}"
         )
     apart = edge.after - edge.before - 1
     if apart:
@@ -171,8 +172,11 @@ def _proof(edge: Edge, decision: Decision | None, metrics: Mapping[str, Metric])
         return ["  Proof: none was made."]
     leading = wording.deciding(decision)
     word = "proven" if edge.proven else f"NOT proven, A/B says {edge.verdict}"
-    effect = f"{wording.figures(leading)}" if leading else decision.reason
+    effect = f"{_medians(leading, metrics)}{wording.figures(leading)}" if leading else decision.reason
     lines = wrap(f"Proof: {word}: {effect}; A/B run {edge.proof_run}.", indent="  ", hang="    ")
+    if leading is not None and leading.metric in metrics and metrics[leading.metric].witness:
+        reading = explain(metrics[leading.metric], leading.baseline, leading.candidate, ("before", "after"))
+        lines += wrap(f"{leading.metric}: {reading}.", indent="    ")
     agree, against = [], []
     for found in wording.shown(decision, metrics):
         metric = metrics.get(found.metric)
@@ -185,8 +189,17 @@ def _proof(edge: Edge, decision: Decision | None, metrics: Mapping[str, Metric])
     if agree:
         lines += wrap(f"Agree: {'; '.join(agree[:4])}.", indent="  ", hang="    ")
     if against:
-        lines += wrap(f"Contradict: {'; '.join(against[:4])}.", indent="  ", hang="    ")
+        lines += wrap(f"The other way: {'; '.join(against[:4])}.", indent="  ", hang="    ")
     return lines
+
+
+def _medians(found: Comparison, metrics: Mapping[str, Metric]) -> str:
+    """``0.025 -> 1.02 pages/page; ``: a ratio to next to nothing says little."""
+    if found.baseline is None or found.candidate is None:
+        return ""
+    unit = metrics[found.metric].unit if found.metric in metrics else ""
+    divisor, shown = scale_for(unit, found.baseline, found.candidate)
+    return f"{number(found.baseline / divisor)} -> {number(found.candidate / divisor)} {shown}".rstrip() + "; "
 
 
 def _suspects(edge: Edge) -> list[str]:

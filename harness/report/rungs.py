@@ -26,8 +26,12 @@ def title(rung: PlannedRung) -> str:
 
 
 def full_name(rung: PlannedRung) -> str:
-    """``3a1b2c3d4e5f ("btrfs: some title")``, or the package's release."""
-    return f'{name(rung)} ("{title(rung)}")' if title(rung) else name(rung)
+    """``3a1b2c3d4e5f ("btrfs: some title")``, or the package's release, and its version where that does not tell it."""
+    if title(rung):
+        return f'{name(rung)} ("{title(rung)}")'
+    # Debian's 6.1.0-56 is upstream's 6.1.192.
+    tells = rung.commit is not None or rung.release.startswith(axis_name(rung).partition("~")[0])
+    return name(rung) if tells else f"{name(rung)} ({rung.version})"
 
 
 def short_title(rung: PlannedRung) -> str:

@@ -16,12 +16,11 @@ from harness.model.bisection import (
     FoundEdge,
     Part,
 )
-from harness.model.experiment import Arm
+from harness.model.experiment import Arm, Experiment
 from harness.model.history import Step, Suspect
 from harness.model.kconfig import OptionEffect
 from harness.model.run import Run
 from harness.model.verdict import Decision, Verdict
-from harness.model.workload import Workload
 from harness.stats.faults import faulty_arms
 
 # Posterior probability below which the edges named are not worth a proof.
@@ -32,6 +31,8 @@ _WORTH_A_WORD = 0.001
 _SLOW_ARM = {EdgeKind.REMOVED: Arm.CANDIDATE, EdgeKind.RESTORED: Arm.BASELINE}
 # Suspects kept for each edge, and the points they need: a single word elsewhere in the kernel is none.
 _SUSPECTS = 10
+# What workloads declare for the filesystem that is tested by default.
+_FILESYSTEMS = frozenset({"fs/btrfs", "fs/ext4", "fs/xfs"})
 _LEAST_SCORE = 2
 
 Proofs = Mapping[tuple[int, int], tuple[Part, Run, Decision]]
@@ -54,7 +55,7 @@ def edge_of(
     plan: BisectionPlan,
     found: FoundEdge,
     *,
-    workload: Workload,
+    experiment: Experiment,
     changes: Callable[[], Step | None],
     effect: Callable[[], OptionEffect | None],
     proof: tuple[Part, Run, Decision] | None,
@@ -73,7 +74,8 @@ def edge_of(
     elif plan.built and found.after == found.before + 1:
         edge = replace(edge, options=effect())
     elif not plan.built and (step := changes()) is not None:
-        suspects: Sequence[Suspect] = rank(step.changes, workload.subsystems, workload.words)
+        workload = experiment.workload
+        suspects: Sequence[Suspect] = rank(step.changes, _subsystems(experiment), workload.words)
         edge = replace(
             edge,
             suspects=tuple(suspect for suspect in suspects[:_SUSPECTS] if suspect.score >= _LEAST_SCORE),
@@ -89,6 +91,14 @@ def edge_of(
         # The neighbours differ just as the user said that the symptom shows.
         verdict = Verdict.SLOWER if found.kind is EdgeKind.REMOVED else Verdict.FASTER
     return replace(edge, proof_run=run.id, verdict=verdict, reason=decision.reason)
+
+
+def _subsystems(experiment: Experiment) -> tuple[str, ...]:
+    """Where the kernel's code behind the workload lives, on the filesystem that was tested."""
+    declared = experiment.workload.subsystems
+    return tuple(
+        dict.fromkeys(f"fs/{experiment.filesystem.type}" if name in _FILESYSTEMS else name for name in declared)
+    )
 
 
 def _answer(standing: Standing, edges: Sequence[Edge], stopped: str, wish: EdgeWish) -> tuple[Answer, str]:

@@ -365,7 +365,7 @@ class BisectLoop:
         return edge_of(
             search.request.plan,
             found,
-            workload=search.request.experiment.workload,
+            experiment=search.request.experiment,
             changes=changes,
             effect=effect,
             proof=proofs.get((PartRole.PROOF, found.before, found.after)),

@@ -22,7 +22,7 @@ from harness.store.bisections import SqlBisections
 from harness.store.engine import BUSY_TIMEOUT_S, WRITES, display_name, open_engine
 from harness.store.failures import translated
 from harness.store.rows import run_from_row, run_row, sample_rows, samples_by_trial, trial_from_row, trial_row
-from harness.store.schema import artifacts, blobs, decisions, runs, samples, trials
+from harness.store.schema import artifacts, blobs, decisions, parts, runs, samples, trials
 
 NEWEST = "last"
 _ZSTD_LEVEL = 9
@@ -103,12 +103,13 @@ class SqlStore:
             )
 
     def run(self, run_id: str) -> Run:
-        """A run by id or unique prefix ("last": the newest), trials without artifacts.
+        """A run by id or unique prefix ("last": the newest that is no part of a search), trials without artifacts.
 
         Raises ConfigError when there is none, or when several runs begin so.
         """
         with self._reading() as connection:
-            exact = _newest(connection, select(runs) if run_id == NEWEST else select(runs).where(runs.c.id == run_id))
+            wanted = runs.c.id.not_in(select(parts.c.part_id)) if run_id == NEWEST else runs.c.id == run_id
+            exact = _newest(connection, select(runs).where(wanted))
             if exact is not None:
                 return exact
             found = (
@@ -119,8 +120,8 @@ class SqlStore:
                 .all()
             )
             if run_id == NEWEST or not found:
-                wanted = "no runs yet" if run_id == NEWEST else f"no run {run_id}"
-                raise ConfigError(f"there is {wanted} in {self._name}", remedy="`kab runs` lists what there is.")
+                missing = "no runs yet" if run_id == NEWEST else f"no run {run_id}"
+                raise ConfigError(f"there is {missing} in {self._name}", remedy="`kab runs` lists what there is.")
             if len(found) > 1:
                 more = f" and {len(found) - _LISTED} more" if len(found) > _LISTED else ""
                 raise ConfigError(

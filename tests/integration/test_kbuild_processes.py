@@ -103,7 +103,7 @@ def test_a_half_object_of_a_killed_build_is_made_again(folder, paths):
     whole = image(folder)
     folder.begin()
     cut = folder.objects / "file7.o"
-    cut.write_text("7 fir")
+    cut.write_text("file7 fir")
     kept = folder.objects / "include/config/BTRFS_FS"
     kept.parent.mkdir(parents=True)
     kept.touch()
@@ -129,23 +129,23 @@ def test_kills_at_any_moment_leave_nothing_half(folder, paths, tmp_path):
             assert time.monotonic() < deadline, "make went on after its kab was killed"
             time.sleep(0.05)
         build(folder, paths)
-        expected = "".join(f"{count} {line}" for count in range(1, 41) for line in text.splitlines(keepends=True))
+        expected = "".join(f"file{count} {line}" for count in range(1, 41) for line in text.splitlines(keepends=True))
         assert image(folder) == expected
     reclaim(paths)
 
 
 def test_an_interrupt_ends_make_and_all_below_it(folder, paths):
-    (folder.source / "Makefile").write_text("all:\n\t@echo '  CC      x.o'\n\t@sleep 300 & sleep 300\n")
+    (folder.source / "Makefile").write_text("all: first\n\t@sleep 300 & sleep 300\nfirst:\n\t@echo '  CC      x.o'\n")
 
     def interrupt(_count: int, _file: str) -> None:
         raise KeyboardInterrupt
 
     since = time.monotonic()
-    with Lease(paths) as lease, pytest.raises(KeyboardInterrupt):
-        folder.begin()
-        Make(folder=folder, compiler=identify("gcc"), ccache=None, lease=lease).run(
-            ["all"], output=folder.objects, on_step=interrupt
-        )
+    folder.begin()
+    with Lease(paths) as lease:
+        make = Make(folder=folder, compiler=identify("gcc"), ccache=None, lease=lease)
+        with pytest.raises(KeyboardInterrupt):
+            make.run(["all"], output=folder.objects, on_step=interrupt)
     assert time.monotonic() - since < 15
     assert processes_of(folder) == []
 
@@ -176,7 +176,7 @@ def test_the_environment_of_a_build_is_kabs_own(folder, paths, monkeypatch):
         'all:\n\t@echo "$(KCFLAGS) $(ARCH) $(KBUILD_BUILD_TIMESTAMP) [$(LOCALVERSION)] $(origin LOCALVERSION)"\n'
     )
     build(folder, paths)
-    assert folder.log.read_text() == " x86_64 Thu Jan  1 00:00:00 UTC 1970 [] command line\n"
+    assert " x86_64 Thu Jan  1 00:00:00 UTC 1970 [] command line" in folder.log.read_text().splitlines()
 
 
 def test_old_build_folders_go_unless_they_are_in_use(tmp_path):
@@ -273,7 +273,7 @@ def test_compilers_that_are_not_there(monkeypatch, tmp_path):
     new.chmod(0o755)
     (tmp_path / "ld").symlink_to("/usr/bin/ld")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(HostError, match="gcc 15 does not build Linux 6.1") as caught:
+    with pytest.raises(HostError, match=r"gcc 15 does not build Linux 6\.1") as caught:
         choose_compiler(None, (6, 1, 0))
     assert "apt-get install gcc-" in caught.value.remedy
     assert choose_compiler(None, (6, 15, 0)).major == 15

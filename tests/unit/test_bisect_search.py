@@ -134,6 +134,17 @@ def test_one_wild_boot_does_not_settle_it() -> None:
     assert search.probability_other()[8] < 0.2
 
 
+@pytest.mark.parametrize(("inner", "believed"), [((-5.0, -5.1), True), ((-5.0, 0.1), False), ((-5.0,), False)])
+def test_a_level_that_two_boots_of_a_kernel_agree_on_is_known_for_the_others(
+    inner: tuple[float, ...], believed: bool
+) -> None:
+    calm = [(0, 0.0), (19, 0.3), (0, 0.1), (19, 0.2), (0, 0.02), (19, 0.31), (0, 0.05), (19, 0.25)]
+    search = Search(uniform_prior(20, {1: 0.4, 2: 0.4, 3: 0.2}), Rules())
+    for kernel, value in (*calm, *((9, value) for value in inner), (12, -5.05)):
+        search.record(Record(kernel=kernel, value=value))
+    assert (search.probability_other()[12] > 0.99) == believed
+
+
 def test_posterior_along_the_ladder_rises_for_one_edge() -> None:
     other = run(30, [11], gap=2.0).probability_other()
     assert (np.diff(other) >= -1e-9).all()

@@ -213,9 +213,9 @@ def test_another_experiment_is_not_resumed() -> None:
     run_plan: BisectionPlan = plan()
     other: Experiment = request(metric="write_iops").experiment
     stored = (make_run(wanted.experiment), run_plan)
-    with pytest.raises(ConfigError, match="metric is auto, not write_iops"):
+    with pytest.raises(ConfigError, match=r"--metric auto \(now write_iops\)"):
         searching._refuse_another(stored, other, run_plan)
-    with pytest.raises(ConfigError, match=r"confidence is 0.99, not 0.9"):
+    with pytest.raises(ConfigError, match=r"--confidence 99% \(now 90%\)"):
         searching._refuse_another(stored, wanted.experiment, plan(confidence=0.9))
     searching._refuse_another(stored, wanted.experiment, plan())
 
@@ -309,9 +309,10 @@ class TestCommand:
         run_command([*begun, "--max-boots", "10"])
         capsys.readouterr()
         for words, difference in (
-            (["debian:6.1", "debian:7.3"], "filesystem.mount_options has 0 entries, not 1"),
-            (["debian:6.1", "debian:7.2", "--fs", "btrfs"], "rungs has 20 entries, not 19"),
-            (["debian:6.1", "debian:7.3", "--fs", "btrfs", "--metric", "write_iops"], "metric is auto, not write_iops"),
+            (["debian:6.1", "debian:7.3"], "--fs btrfs (now btrfs,mount=nodatacow)"),
+            (["debian:6.1", "debian:7.2", "--fs", "btrfs"], "the ladder 20 kernels (now 19 kernels)"),
+            (["debian:6.1", "debian:7.3", "--fs", "btrfs", "--metric", "write_iops"], "--metric auto (now write_iops)"),
+            (["--fs", "btrfs", "--metric", "write_iops"], "was begun with --metric auto (now write_iops)\n"),
         ):
             assert run_command(["bisect", *words, "--resume"]) == ExitCode.USAGE
             assert difference in capsys.readouterr().err
@@ -325,7 +326,7 @@ class TestCommand:
         run_command(["bisect", "debian:6.1", "debian:7.3", "--max-boots", "10"])
         monkeypatch.setattr(Session, "conditions", lambda _session, _bench: {"accelerator": "kvm"})
         assert run_command(["bisect", "--resume"]) == ExitCode.USAGE
-        assert "host.accelerator is tcg, not kvm" in capsys.readouterr().err
+        assert "host.accelerator tcg (now kvm)" in capsys.readouterr().err
 
     def test_two_processes_are_refused(self, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
         run_command(["bisect", "debian:6.1", "debian:7.3", "--max-boots", "10"])

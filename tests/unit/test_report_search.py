@@ -50,7 +50,7 @@ def test_the_summary_names_commits(both: Story) -> None:
     culprit = f'{commit(REMOVED).short} ("btrfs: move mount code to the new mount API")'
     said = flat(text)
     assert f"removed by {culprit}." in said
-    assert f"Removed by {culprit}; the fast path is lost By Ann Ättiksdotter <ann@example.org>, 2023-11-22" in said
+    assert f"Removed by {culprit}; worse from there on By Ann Ättiksdotter <ann@example.org>, 2023-11-22" in said
     assert re.search(
         rf'Counterproof: Effect of the revert alone on top of {commit(30).short} \("fs: .*?"\): queue_depth \+', said
     )

@@ -17,6 +17,7 @@ from strategies import decisions, runs, trials
 
 from harness.errors import ConfigError, HostError, TransientHostError
 from harness.interfaces import Store
+from harness.model.bisection import Part, PartRole
 from harness.model.experiment import Arm, TrialSpec
 from harness.model.run import Run, RunState
 from harness.model.trial import Outcome, Trial
@@ -173,6 +174,14 @@ def test_runs_by_name(store: SqlStore) -> None:
     with pytest.raises(ConfigError, match="no run 2026%"):
         store.run("2026%")
     assert [run.id[-4:] for run in store.runs(limit=3)] == ["4-aa", "0000", "aabb"]
+
+
+def test_the_newest_run_is_no_part_of_a_search(store: SqlStore) -> None:
+    for name in ("search", "ends"):
+        store.create_run(factories.run(id=name))
+    store.bisections.add_part("search", Part(role=PartRole.ENDS, before=0, after=5, run_id="ends"))
+    assert store.run("last").id == "search"
+    assert store.run("ends").id == "ends"
 
 
 def test_a_taken_id_is_refused(store: SqlStore) -> None:
