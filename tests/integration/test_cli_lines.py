@@ -1,0 +1,113 @@
+"""From words of the command line to the line of kernels that a search runs over, on real git repositories."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prebuilt import PrebuiltHistory, PrebuiltKernels, git, make_history
+
+from harness.cli.lines import BuildOptions, config_counter, config_line, git_counter, git_line, series_line, tag_of
+from harness.cli.progress import ShownProgress
+from harness.cli.session import Session
+from harness.errors import ConfigError, DoesNotApplyError
+from harness.model.bisection import BisectionPlan, EdgeKind, FoundEdge
+
+pytestmark = pytest.mark.integration
+
+KERNELS = PrebuiltKernels(fast="debian:6.1", slow=("debian:6.12", "debian:6.12"), restored=("debian:7.2", "debian:7.3"))
+PLAIN = BuildOptions()
+
+
+@pytest.fixture(scope="module")
+def history(tmp_path_factory: pytest.TempPathFactory) -> PrebuiltHistory:
+    return make_history(tmp_path_factory.mktemp("history"), KERNELS)
+
+
+@pytest.fixture
+def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+    for name in ("STATE", "CACHE"):
+        monkeypatch.setenv(f"KAB_{name}_DIR", str(tmp_path / name.lower()))
+    with Session.open(ShownProgress()) as opened:
+        yield opened
+
+
+def test_a_range_with_a_merge_is_one_line(session: Session, history: PrebuiltHistory) -> None:
+    line = git_line(session, (history.spec(f"{history.base}..main"),), PLAIN, ())
+    titles = [rung.title for rung in line.rungs]
+    assert titles == [
+        "start", "README: say more", "net: reword a message", "mm: rename a function", "mm: rename its callers",
+        "btrfs: simplify the mount path", "block: fix a comment", "docs: describe the tree", "docs: describe it better",
+        "Merge branch 'side'", "mm: keep more in the cache", "block: fix another comment",
+        "btrfs: set the flags that mount lost", "README: say less", "mm: keep less in the cache",
+    ]  # fmt: skip
+    # What the merge brings is tested on top of the mainline, which has lost the fast path already.
+    side = line.rungs[titles.index("docs: describe the tree")]
+    before = history.commits["block: fix a comment"]
+    assert f"@{before}+merge={history.commits['docs: describe the tree']}," in side.spec
+    assert line.rungs[5].release == history.removed[:12]
+    plan = BisectionPlan(rungs=line.rungs)
+    edge = FoundEdge(before=4, after=5, kind=EdgeKind.REMOVED)
+    assert git_counter(plan, edge, 11).partition(",")[0] == (
+        f"git:{history.repository}@{history.commits['block: fix another comment']}+revert={history.removed}"
+    )
+
+
+def test_paths_leave_commits_out_and_proofs_look_at_the_parent(session: Session, history: PrebuiltHistory) -> None:
+    line = git_line(session, (history.spec(f"{history.base}..main"), "NOSEC", "block"), PLAIN, ())
+    titles = [rung.title for rung in line.rungs]
+    assert titles[1:-1] == [
+        "btrfs: simplify the mount path",
+        "block: fix a comment",
+        "block: fix another comment",
+        "btrfs: set the flags that mount lost",
+    ]
+    assert f"@{history.commits['mm: rename its callers']}," in line.rungs[1].parent
+
+
+def test_wrong_words_are_told(session: Session, history: PrebuiltHistory) -> None:
+    with pytest.raises(ConfigError, match="wrong way round"):
+        git_line(session, (history.spec(f"main..{history.base}"),), PLAIN, ())
+    with pytest.raises(ConfigError, match="no revision `nowhere`"):
+        git_line(session, (history.spec("nowhere..main"),), PLAIN, ())
+    with pytest.raises(ConfigError, match="plain revisions of one tree"):
+        git_line(session, (f"git:{history.repository}@main~2", "git:/elsewhere@main"), PLAIN, ())
+
+
+def test_a_series_goes_on_top_of_a_revision(session: Session, history: PrebuiltHistory, tmp_path: Path) -> None:
+    patches = tmp_path / "patches"
+    git(history.repository, "format-patch", "--quiet", "-o", str(patches), f"{history.restored}..main")
+    base = f"git:{history.repository}@{history.restored},builder={history.builder}"
+    line = series_line(session, patches, base, PLAIN, (history.base,))
+    assert [rung.title for rung in line.rungs] == [
+        "btrfs: set the flags that mount lost",
+        "README: say less",
+        "mm: keep less in the cache",
+    ]
+    assert line.build_fixes == (history.base,)
+    assert series_line(session, patches, base, PLAIN, ()).rungs == line.rungs
+    with pytest.raises(DoesNotApplyError, match="0002-mm"):
+        series_line(session, patches, f"git:{history.repository}@{history.base}", PLAIN, ())
+
+
+def test_two_configurations_are_a_line(session: Session, history: PrebuiltHistory, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.config", tmp_path / "bad.config"
+    good.write_text("CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=10\n")
+    bad.write_text("# CONFIG_A is not set\nCONFIG_B=y\nCONFIG_C=20\n")
+    line = config_line(session, good, bad, f"git:{history.repository}@main", PLAIN)
+    assert [rung.release for rung in line.rungs] == ["good.config", "B=y", "C=20", "A=n"]
+    plan = BisectionPlan(rungs=line.rungs)
+    assert plan.built
+    spec = config_counter(session)(plan, FoundEdge(before=0, after=1, kind=EdgeKind.REMOVED), 3)
+    fragment = Path(spec.rpartition("fragment=")[2]).read_text()
+    assert "# CONFIG_B is not set" in fragment
+    assert "CONFIG_C=20" in fragment
+    with pytest.raises(ConfigError, match="exclude one another"):
+        config_line(session, good, bad, f"git:{history.repository}@main", BuildOptions(config="micro"))
+
+
+@pytest.mark.parametrize(
+    ("version", "tag"),
+    [("6.12.43-1", "v6.12.43"), ("7.3~rc7-1~exp1", "v7.3-rc7"), ("7.2.6-1~bpo13+1", "v7.2.6"), ("7.2-1", "v7.2")],
+)
+def test_tags_of_package_versions(version: str, tag: str) -> None:
+    assert tag_of(version) == tag
