@@ -8,13 +8,13 @@ from harness.bisect.lineage import linearise
 from harness.cli.session import Session
 from harness.errors import ConfigError
 from harness.git.repository import Repository
-from harness.kbuild.configdiff import counter_spec, effect_at, plan_config_line
+from harness.kbuild.configdiff import counter_spec, effect_at, keep_config, plan_config_line, read_config
 from harness.kernels.ladder import find_ladder
 from harness.model.bisection import BisectionPlan, EdgeKind, FoundEdge, PlannedRung
 from harness.model.kconfig import OptionEffect
 from harness.model.kernel import Kernel
 from harness.model.run import Run
-from harness.model.source import BuildSettings, Commit, GitSpec, Operation, OperationKind
+from harness.model.source import LOCALMOD, MICRO, BuildSettings, Commit, GitSpec, Operation, OperationKind
 from harness.parse.gitspec import git_text, is_git_range, parse_git, parse_git_range, with_operation
 
 
@@ -83,7 +83,7 @@ def git_line(session: Session, ends: Sequence[str], options: BuildOptions, build
     first, last = repository.resolve(spec.revision), repository.resolve(newer)
     commits = repository.commits(first, last)
     touching = repository.touching(first, last, paths) if paths else None
-    base = _base(spec, options)
+    base = _base(session, spec, options)
     places = linearise(commits, repository.commit(first), touching)
     rungs = []
     for place in places:
@@ -106,7 +106,7 @@ def series_line(session: Session, series: Path, base: str, options: BuildOptions
     repository = open_repository(session, spec.tree)
     first = repository.derive(repository.resolve(spec.revision), spec.operations)
     shas = repository.add_series(first, series.expanduser())
-    settled = replace(_base(spec, options), operations=())
+    settled = replace(_base(session, spec, options), operations=())
     return Line(
         rungs=tuple(
             _rung(replace(settled, revision=sha), repository.commit(sha), weight=1.0) for sha in (first, *shas)
@@ -121,7 +121,7 @@ def config_line(session: Session, good: Path, bad: Path, revision: str, options:
     if options.config is not None:
         raise ConfigError("--config and --config-diff exclude one another", remedy="Leave --config out.")
     repository = open_repository(session, spec.tree)
-    base = replace(_base(spec, options), revision=repository.resolve(spec.revision))
+    base = replace(_base(session, spec, options), revision=repository.resolve(spec.revision))
     return Line(rungs=plan_config_line(good, bad, base, folder=session.paths.configs))
 
 
@@ -163,17 +163,23 @@ def open_repository(session: Session, tree: Path) -> Repository:
     return repository
 
 
-def _base(spec: GitSpec, options: BuildOptions) -> GitSpec:
-    """The spec with nothing in it that depends on the folder that kab was called in."""
+def _base(session: Session, spec: GitSpec, options: BuildOptions) -> GitSpec:
+    """The spec with nothing in it that depends on the folder that kab was called in, or on files that may change.
+
+    Configurations and fragments are kept by their content: a search builds its last kernel as it built its first.
+    """
     settings = options.over(spec.build)
-    named = settings.config
+
+    def kept(path: Path) -> Path:
+        return keep_config(read_config(path), session.paths.configs)
+
     return replace(
         spec,
         tree=_absolute(spec.tree),
         build=replace(
             settings,
-            config=str(_absolute(named)) if "/" in named or Path(named).is_file() else named,
-            fragments=tuple(_absolute(path) for path in settings.fragments),
+            config=settings.config if settings.config in {MICRO, LOCALMOD} else str(kept(Path(settings.config))),
+            fragments=tuple(kept(path) for path in settings.fragments),
             builder=_absolute(settings.builder) if settings.builder else None,
         ),
     )

@@ -170,6 +170,8 @@ class Builder:
             return trouble
         folder.end()
         commit = request.commit
+        # As in the tree, wherever that lies.
+        line = line.replace(f"{folder.source}/", "").replace("../source/", "")
         return BuildError(
             f"{commit.short} (`{commit.title}`) does not build with {request.compiler.name}: {line}",
             remedy=f"The whole output of `{what}`: {folder.log}",

@@ -27,19 +27,21 @@ def plan_config_line(good: Path, bad: Path, spec: GitSpec, *, folder: Path) -> t
             f"`{git_text(spec)}` names a configuration or a builder of its own",
             remedy="With --config-diff the configurations are the two files alone; leave it out of the spec.",
         )
-    text = _read(good)
-    steps = order_changes(diff_configs(parse_config(text, name=str(good)), parse_config(_read(bad), name=str(bad))))
+    text = read_config(good)
+    steps = order_changes(
+        diff_configs(parse_config(text, name=str(good)), parse_config(read_config(bad), name=str(bad)))
+    )
     if not steps:
         raise ConfigError(
             f"{good} and {bad} set every option alike", remedy="Name two configurations that differ in an option."
         )
-    build = replace(spec.build, config=str(_kept(text, folder)))
+    build = replace(spec.build, config=str(keep_config(text, folder)))
     base = replace(spec, build=build)
     rungs = [
         PlannedRung(spec=git_text(base), release=good.name, version="0", title=f"as {good.name} has it", weight=1.0)
     ]
     for count, step in enumerate(steps, start=1):
-        fragment = _kept(_fragment(steps[:count]), folder)
+        fragment = keep_config(_fragment(steps[:count]), folder)
         stepped = replace(base, build=replace(build, fragments=(*build.fragments, fragment)))
         rungs.append(
             PlannedRung(spec=git_text(stepped), release=step.short, version=str(count), title=str(step), weight=1.0)
@@ -59,7 +61,7 @@ def counter_spec(after: GitSpec, far: GitSpec, *, folder: Path) -> GitSpec:
     value = step.good if len(others) < len(steps) else step.bad
     fragment = render_config([*((other.name, other.bad) for other in others), (step.name, value)], comment=MAY_BE_LOST)
     own = far.build.fragments[: len(after.build.fragments) - 1]
-    return replace(far, build=replace(far.build, fragments=(*own, _kept(fragment, folder))))
+    return replace(far, build=replace(far.build, fragments=(*own, keep_config(fragment, folder))))
 
 
 def effect_at(after: GitSpec, resulting: tuple[Path, Path]) -> OptionEffect:
@@ -68,7 +70,7 @@ def effect_at(after: GitSpec, resulting: tuple[Path, Path]) -> OptionEffect:
     Raises ConfigError where `after` is no rung of a line, or a file is gone.
     """
     steps = _steps(after)
-    before, there = (parse_config(_read(path), name=str(path)) for path in resulting)
+    before, there = (parse_config(read_config(path), name=str(path)) for path in resulting)
     return effect_of(steps, len(steps) - 1, before, there)
 
 
@@ -76,11 +78,11 @@ def _steps(rung: GitSpec) -> list[OptionChange]:
     """The steps to a rung, in their order, read back from its fragment."""
     if not rung.build.fragments:
         raise ConfigError(f"`{git_text(rung)}` is no step from one configuration to another")
-    good = parse_config(_read(Path(rung.build.config)), name=rung.build.config)
+    good = parse_config(read_config(Path(rung.build.config)), name=rung.build.config)
     fragment = rung.build.fragments[-1]
     return [
         OptionChange(name=wish.name, good=good[wish.name].value if wish.name in good else UNSET, bad=wish.value)
-        for wish in parse_config(_read(fragment), name=str(fragment)).values()
+        for wish in parse_config(read_config(fragment), name=str(fragment)).values()
     ]
 
 
@@ -93,7 +95,8 @@ def _fragment(steps: Sequence[OptionChange]) -> str:
     return render_config(((step.name, step.bad) for step in steps), comment=MAY_BE_LOST)
 
 
-def _read(path: Path) -> str:
+def read_config(path: Path) -> str:
+    """The text of a configuration or a fragment. Raises ConfigError."""
     try:
         return path.expanduser().read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -102,8 +105,11 @@ def _read(path: Path) -> str:
         ) from error
 
 
-def _kept(text: str, folder: Path) -> Path:
-    """The file of this content, made where it is missing."""
+def keep_config(text: str, folder: Path) -> Path:
+    """The file of this content below `folder`, made where it is missing: what a search builds with does not change.
+
+    Raises HostError.
+    """
     path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.config"
     if not path.exists():
         write_atomically(path, text.encode())

@@ -23,7 +23,9 @@ from harness.store import SqlStore
 
 pytestmark = pytest.mark.unit
 
-VERBS = ("ab", "bisect", "clean", "completion", "doctor", "image", "kernels", "report", "runs", "shell", "test")
+VERBS = (
+    "ab", "bisect", "build", "clean", "completion", "doctor", "image", "kernels", "report", "runs", "shell", "test",
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
