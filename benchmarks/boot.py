@@ -1,6 +1,6 @@
 """Boot to the first command over SSH: kab beside virtme-ng's `vng --exec`, same kernels, interleaved.
 
-    python benchmarks/boot.py [--rounds 5] [--accel auto|kvm|tcg] [--vng PATH_TO_VNG]
+    python benchmarks/boot.py [--rounds 5] [--accel auto|kvm|tcg] [--vng PATH] [--series [6.1 ...]] [--spec SPEC...]
 
 Stock Debian kernels: the cloud flavour (what kab boots by default) and the full one (virtme-ng needs 9p, which the
 cloud flavour lacks). Prints medians of seconds from the start of QEMU's start-up to the end of `uname -r` for kab, and
@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -101,15 +101,16 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--accel", choices=["auto", "kvm", "tcg"], default="auto")
     parser.add_argument("--vng", type=Path, help="an installed vng; else one is installed from PyPI")
-    parser.add_argument("--series", nargs="+", default=["6.1", "7.2"])
+    parser.add_argument("--series", nargs="*", default=["6.1", "7.2"])
+    parser.add_argument("--spec", nargs="+", default=[], help="further kernels, for kab alone (git:TREE@REV, ...)")
     options = parser.parse_args()
 
     with (
         TemporaryDirectory(prefix="kab-bench-") as name,
         Session(LineProgress(sys.stderr)) as session,
-        installed_vng(options.vng, Path(name)) as vng,
+        installed_vng(options.vng, Path(name)) if options.series else nullcontext(Path()) as vng,
     ):
-        cloud = [session.resolve(f"debian:{series}") for series in options.series]
+        cloud = [session.resolve(spec) for spec in (*(f"debian:{series}" for series in options.series), *options.spec)]
         full = [session.resolve(f"debian:{series}/amd64") for series in options.series]
         with (
             modules_in_place(full),
