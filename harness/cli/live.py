@@ -85,7 +85,7 @@ class LiveProgress(ShownProgress):
         self._decision = None
         self._max_blocks = run.experiment.max_boots // 2
         more = f", continued after {resumed_trials} stored boots" if resumed_trials else ""
-        self.note(f"run {run.id}{more}: {run.baseline.release} (baseline) against {run.candidate.release} (candidate)")
+        self.note(f"run {run.id}{more}: {run.baseline.name} (baseline) against {run.candidate.name} (candidate)")
 
     def note(self, message: str) -> None:
         self._console.print(Text(message, style="dim"))
@@ -97,9 +97,9 @@ class LiveProgress(ShownProgress):
         self._build = (name, build_state(done, total, file), time.monotonic())
 
     def trial_started(self, spec: TrialSpec, kernel: Kernel) -> None:
-        self._kernel = kernel.release
+        self._kernel = kernel.name
         self._since = time.monotonic()
-        self._now = f"{self._place(spec)} {kernel.release}: starting"
+        self._now = f"{self._place(spec)} {kernel.name}: starting"
 
     def stage(self, spec: TrialSpec, stage: Stage, detail: str = "") -> None:
         again = f", attempt {spec.attempt + 1}" if spec.attempt and not self._searching else ""

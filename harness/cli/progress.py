@@ -146,8 +146,8 @@ class LineProgress(ShownProgress):
         self._write(
             "run",
             id=run.id,
-            baseline=run.baseline.release,
-            candidate=run.candidate.release,
+            baseline=run.baseline.name,
+            candidate=run.candidate.name,
             seed=run.seed,
             resumed_trials=resumed_trials,
         )
@@ -203,8 +203,8 @@ class JsonProgress(ShownProgress):
             "run",
             {
                 "run": run.id,
-                "baseline": run.baseline.release,
-                "candidate": run.candidate.release,
+                "baseline": run.baseline.name,
+                "candidate": run.candidate.name,
                 "seed": run.seed,
                 "resumed_trials": resumed_trials,
             },
@@ -214,7 +214,7 @@ class JsonProgress(ShownProgress):
         self._write("note", {"message": message})
 
     def trial_started(self, spec: TrialSpec, kernel: Kernel) -> None:
-        self._write("trial", {"block": spec.block, "arm": spec.arm, "attempt": spec.attempt, "kernel": kernel.release})
+        self._write("trial", {"block": spec.block, "arm": spec.arm, "attempt": spec.attempt, "kernel": kernel.name})
 
     def stage(self, spec: TrialSpec, stage: Stage, detail: str = "") -> None:
         self._write("stage", {"block": spec.block, "arm": spec.arm, "stage": stage, "detail": detail})

@@ -34,8 +34,8 @@ def runs(limit: int) -> None:
                 f"{run.created.astimezone():%Y-%m-%d %H:%M}",
                 run.verb,
                 run.experiment.workload.name,
-                run.baseline.release,
-                run.candidate.release,
+                run.baseline.name,
+                run.candidate.name,
                 str(ended),
             )
         print_table(table)

@@ -70,7 +70,7 @@ def test(
             run, decision = loop.execute(
                 known, kernel, spec=spec, conditions=conditions, host=bench.host, command=("kab", *sys.argv[1:])
             )
-    click.echo(f"{kernel.release}: {_ANSWERS[decision.verdict]}\n{decision.reason}\nrun {run.id}")
+    click.echo(f"{kernel.name}: {_ANSWERS[decision.verdict]}\n{decision.reason}\nrun {run.id}")
     return decision.verdict.exit_code
 
 

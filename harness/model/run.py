@@ -27,6 +27,11 @@ class KernelRecord:
     digest: str
     provenance: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def name(self) -> str:
+        """Short name for tables: that of the revision where it was built from one."""
+        return self.provenance.get("describe", self.release) if self.source == "git" else self.release
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:

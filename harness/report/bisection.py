@@ -99,13 +99,14 @@ def _strip(plan: BisectionPlan, standing: Standing) -> list[str]:
     first, last = rungs.axis_name(plan.rungs[0]), rungs.axis_name(plan.rungs[-1])
     if not plan.built:
         first, last = plan.rungs[0].version, plan.rungs[-1].version
-    title, strip = f"The ladder ({len(plan.rungs)} kernels; {_LEGEND}", standing.strip
+    legend, strip = _LEGEND, standing.strip
     if len(strip) > _STRIP_WIDTH:
-        strip, title = _shortened(strip), f"{title}; f*9: 9 of them"
+        strip, legend = _shortened(strip), f"{legend}; f*9: 9 of them"
     lines = textwrap.wrap(strip, _STRIP_WIDTH, initial_indent="", break_on_hyphens=False)
+    title = wrap(f"The ladder ({len(plan.rungs)} kernels; {legend})")
     if len(lines) == 1:
-        return [f"{title})", f"  {first} {strip} {last}"]
-    return [f"{title})", f"  {first}", *(f"    {line}" for line in lines), f"  {last}"]
+        return [*title, f"  {first} {strip} {last}"]
+    return [*title, f"  {first}", *(f"    {line}" for line in lines), f"  {last}"]
 
 
 def _shortened(strip: str) -> str:

@@ -25,13 +25,13 @@ _STARTS = frozenset({"--new", "--resume"})
 def kernel_names(run: Run) -> tuple[str, str]:
     """Names of baseline and candidate, told apart by version or digest where the release is the same."""
     one, other = run.baseline, run.candidate
-    if one.release != other.release or one.digest == other.digest:
-        return one.release, other.release
+    if one.name != other.name or one.digest == other.digest:
+        return one.name, other.name
     if one.version != other.version:
-        return f"{one.release} ({one.version})", f"{other.release} ({other.version})"
+        return f"{one.name} ({one.version})", f"{other.name} ({other.version})"
     return (
-        f"{one.release} [{one.digest[:_DIGEST_DIGITS]}]",
-        f"{other.release} [{other.digest[:_DIGEST_DIGITS]}]",
+        f"{one.name} [{one.digest[:_DIGEST_DIGITS]}]",
+        f"{other.name} [{other.digest[:_DIGEST_DIGITS]}]",
     )
 
 
