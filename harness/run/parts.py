@@ -19,7 +19,9 @@ PART_CONDITION = "part of"
 _OWN_OPTIONS = frozenset(
     {"--ladder", "--edges", "--confidence", "--flavour", "--suite", "--max-boots", "--metric", "--error", "--seed"}
     | {"--config", "--fragment", "--cc", "--builder", "--build-fix", "--series", "--from-run"}
+    | {"--progress", "--html", "--json", "--mail"}
 )
+# The two words after --config-diff are left out as all are that belong to no option.
 _OWN_FLAGS = frozenset({"--resume", "--new", "--every", "--crash-is-slow", "--config-diff"})
 
 
