@@ -4,9 +4,19 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from ladders import World, loop, request
 from prebuilt import PrebuiltHistory, PrebuiltKernels, git, make_history
 
-from harness.cli.lines import BuildOptions, config_counter, config_line, git_counter, git_line, series_line, tag_of
+from harness.cli.lines import (
+    BuildOptions,
+    config_counter,
+    config_line,
+    continued_line,
+    git_counter,
+    git_line,
+    series_line,
+    tag_of,
+)
 from harness.cli.progress import ShownProgress
 from harness.cli.session import Session
 from harness.errors import ConfigError, DoesNotApplyError
@@ -103,6 +113,27 @@ def test_two_configurations_are_a_line(session: Session, history: PrebuiltHistor
     assert "CONFIG_C=20" in fragment
     with pytest.raises(ConfigError, match="exclude one another"):
         config_line(session, good, bad, f"git:{history.repository}@main", BuildOptions(config="micro"))
+
+
+def test_a_search_over_packages_goes_on_in_git(session: Session, tmp_path: Path) -> None:
+    run, outcome = loop(session.store, World()).execute(request())
+    assert [edge.after for edge in outcome.edges] == [1, 16]
+    tree = tmp_path / "linux"
+    tree.mkdir()
+    git(tree, "init", "--quiet", "--initial-branch=main")
+    for branch, tag in (
+        ("main", "v6.1"), ("linux-6.1.y", "v6.1.192"), ("main", "v6.12"), ("main", "v7.2"), ("linux-7.2.y", "v7.2.6"),
+    ):  # fmt: skip
+        if branch != git(tree, "branch", "--show-current"):
+            git(tree, "switch", "--quiet", *(["main"] if branch == "main" else ["-c", branch]))
+        git(tree, "commit", "--quiet", "--allow-empty", "-m", f"Linux {tag}")
+        git(tree, "tag", tag)
+    # The older package lies on a branch of its own: the line begins where that parted.
+    line = continued_line(session, run, f"git:{tree}", (), PLAIN, ())
+    assert [rung.title for rung in line.rungs] == ["Linux v6.1", "Linux v6.12", "Linux v7.2", "Linux v7.2.6"]
+    git(tree, "tag", "-d", "v7.2.6")
+    with pytest.raises(ConfigError, match=r"no revision `v7\.2\.6`"):
+        continued_line(session, run, f"git:{tree}", (), PLAIN, ())
 
 
 @pytest.mark.parametrize(
