@@ -57,20 +57,6 @@ def effect_of(
     )
 
 
-def distinct_rungs(
-    steps: Sequence[OptionChange], results: Sequence[Mapping[str, ConfigOption]]
-) -> tuple[tuple[int, OptionEffect], ...]:
-    """Rungs that differ from the one before, with what they do, from the resulting configuration of every rung.
-
-    ``results[0]`` is that of the good configuration, ``results[k]`` that with the first k steps. A rung left out is
-    one kernel with its predecessor: its wish waits in the fragments of later rungs.
-    """
-    effects = (
-        (rung, effect_of(steps, rung - 1, results[rung - 1], results[rung])) for rung in range(1, len(steps) + 1)
-    )
-    return tuple((rung, effect) for rung, effect in effects if not effect.nothing)
-
-
 def _subsystem(change: OptionChange) -> str:
     return change.menu[0] if change.menu else ""
 

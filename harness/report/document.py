@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -50,23 +50,28 @@ def to_json(
         "comparisons": [
             comparison_json(found, metrics.get(found.metric)) for found in wording.ordered(decision, metrics)
         ],
-        "metrics": {
-            name: {
-                "title": metric.title,
-                "unit": metric.unit,
-                "direction": metric.direction,
-                "witness": metric.witness,
-                "meaning": metric.meaning,
-            }
-            for name, metric in metrics.items()
-            if name in used
-        },
+        "metrics": metrics_json(metrics, used),
         "trials": [{**trial_json(trial), "counted": trial.spec in counted} for trial in trials],
         "findings": wording.finding_lines(trials),
         "notes": wording.note_lines(decision, metrics),
     }
     plain: dict[str, Any] = finite(to_plain(document))
     return plain
+
+
+def metrics_json(metrics: Mapping[str, Metric], used: Collection[str]) -> dict[str, Any]:
+    """What each metric in `used` is."""
+    return {
+        name: {
+            "title": metric.title,
+            "unit": metric.unit,
+            "direction": metric.direction,
+            "witness": metric.witness,
+            "meaning": metric.meaning,
+        }
+        for name, metric in metrics.items()
+        if name in used
+    }
 
 
 def json_schema() -> dict[str, Any]:

@@ -14,7 +14,7 @@ from harness.model.verdict import Comparison, Decision
 from harness.model.workload import Metric
 from harness.parse.plainjson import to_plain
 from harness.report import wording
-from harness.report.document import comparison_json, finite, trial_json
+from harness.report.document import comparison_json, finite, metrics_json, trial_json
 from harness.report.gitbisectlog import git_bisect_log
 
 # Raised when a field goes away or changes its meaning; new fields need no new version.
@@ -54,17 +54,7 @@ def search_to_json(
         "boots": [*_boots(evidence)],
         "marks": evidence.marks,
         "twins": evidence.twins,
-        "metrics": {
-            name: {
-                "title": metric.title,
-                "unit": metric.unit,
-                "direction": metric.direction,
-                "witness": metric.witness,
-                "meaning": metric.meaning,
-            }
-            for name, metric in metrics.items()
-            if name in _used(evidence)
-        },
+        "metrics": metrics_json(metrics, _used(evidence)),
     }
     plain: dict[str, Any] = finite(to_plain(document))
     return plain
