@@ -1,5 +1,6 @@
 """make, run so that its output is the same wherever it runs, and so that nothing of it outlives kab."""
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -116,6 +117,9 @@ def run_group(
         new_session=True,
         cwd=cwd,
     )
+    # Where the host schedules by sessions, nice(1) counts within this one only (sched(7), the autogroup feature).
+    with contextlib.suppress(OSError):
+        Path(f"/proc/{made.pid}/autogroup").write_text(_NICE)
     try:
         lease.add_process(made.pid, name, group=True)
         follow(made)

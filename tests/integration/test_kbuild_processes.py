@@ -18,7 +18,7 @@ from harness.kbuild.compiler import choose_compiler, identify
 from harness.kbuild.configure import failure_of
 from harness.kbuild.external import run_builder
 from harness.kbuild.folder import BuildFolder, folder_lock, prune
-from harness.kbuild.make import Make
+from harness.kbuild.make import Make, run_group
 from harness.kernels.library import KernelLibrary
 
 pytestmark = pytest.mark.integration
@@ -177,6 +177,24 @@ def test_the_environment_of_a_build_is_kabs_own(folder, paths, monkeypatch):
     )
     build(folder, paths)
     assert " x86_64 Thu Jan  1 00:00:00 UTC 1970 [] command line" in folder.log.read_text().splitlines()
+
+
+def test_a_build_gives_way_to_guests(paths):
+    """Both to those of its session, and, where the host schedules by sessions, to those of others."""
+    found: list[tuple[int, str]] = []
+
+    def follow(made):
+        autogroup, until = Path(f"/proc/{made.pid}/autogroup"), time.monotonic() + 10
+        while os.getpriority(os.PRIO_PROCESS, made.pid) <= 0 and time.monotonic() < until:
+            time.sleep(0.05)
+        group = autogroup.read_text() if autogroup.exists() else "nice 10"
+        found.append((os.getpriority(os.PRIO_PROCESS, made.pid), group))
+
+    with Lease(paths) as lease, (paths.state / "out").open("wb") as out:
+        run_group(["sleep", "60"], name="sleep", lease=lease, stdout=out, stderr=out, env=os.environ, follow=follow)
+    ((priority, group),) = found
+    assert priority >= 10
+    assert group.strip().endswith("nice 10")
 
 
 def test_old_build_folders_go_unless_they_are_in_use(tmp_path):
