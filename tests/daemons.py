@@ -43,7 +43,7 @@ while data := connected.recv(65536):
 def _running(argv: Sequence[str | Path], log: Path, ready: Callable[[], bool]) -> Iterator[None]:
     with log.open("wb") as stream, subprocess.Popen(argv, stdout=stream, stderr=stream) as daemon:
         try:
-            deadline = time.monotonic() + 20
+            deadline = time.monotonic() + 60
             while not ready():
                 assert daemon.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()

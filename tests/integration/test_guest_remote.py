@@ -71,7 +71,7 @@ def host(address: SshAddress, lease: Lease, paths: Paths, server: SshServer) -> 
 
 
 def eventually(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.05)
