@@ -42,6 +42,10 @@ class ConfigError(KabError):
     exit_code = ExitCode.USAGE
 
 
+class NoKernelError(ConfigError):
+    """There is no such kernel: no suite offers it (any more), or a revision cannot be configured as asked."""
+
+
 class HostError(KabError):
     """The host (or its network, mirror, disk, libvirt, QEMU) failed; it says nothing about any kernel."""
 

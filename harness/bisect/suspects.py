@@ -13,7 +13,7 @@ Changes for other architectures, and for feature sets that Debian's amd64 kernel
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.model.history import Change, Suspect
 
@@ -23,6 +23,10 @@ _WORD = 2
 _WORD_ELSEWHERE = 1
 _PACE = 1
 _DEFECT = 2
+
+# Suspects kept for each edge, and the points they need: a single word elsewhere in the kernel is none.
+_MOST = 10
+_LEAST_SCORE = 2
 
 _REVERT = re.compile(r'(?:[\w/-]+: )?Revert:? "?(?P<subject>.*?)"?$', re.IGNORECASE)
 # "mm/damon/core", "block, bfq". Prose before a colon has more words.
@@ -62,6 +66,23 @@ def rank(changes: Sequence[Change], subsystems: Sequence[str], words: Sequence[s
     forms = {word: _forms(word) for word in words}
     suspects = [_suspect(change, places, forms) for change in changes]
     return tuple(sorted(suspects, key=lambda suspect: -suspect.score))
+
+
+def likeliest(changes: Sequence[Change], subsystems: Sequence[str], words: Sequence[str]) -> tuple[Suspect, ...]:
+    """The first few of ``rank`` that fit at all."""
+    return tuple(suspect for suspect in rank(changes, subsystems, words)[:_MOST] if suspect.score >= _LEAST_SCORE)
+
+
+def merge(listed: Sequence[Suspect], in_tree: Sequence[Suspect]) -> tuple[Suspect, ...]:
+    """The likeliest of a changelog's suspects and a git tree's; those with one subject are one, with its hash."""
+    hashes = {suspect.change.subject: suspect.change.commit for suspect in in_tree}
+    named = [
+        replace(suspect, change=replace(suspect.change, commit=hashes.get(suspect.change.subject, "")))
+        for suspect in listed
+    ]
+    known = {suspect.change.subject for suspect in listed}
+    others = (suspect for suspect in in_tree if suspect.change.subject not in known)
+    return tuple(sorted((*named, *others), key=lambda suspect: -suspect.score)[:_MOST])
 
 
 @dataclass(frozen=True, slots=True)

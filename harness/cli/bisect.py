@@ -6,7 +6,7 @@ from typing import Any
 
 import click
 
-from harness.cli.options import build_options, experiment_options, progress_option
+from harness.cli.options import build_options, experiment_options, progress_option, tree_option
 from harness.cli.progress import ProgressMode, ShownProgress, make_progress
 from harness.model.bisection import EdgeWish
 
@@ -74,6 +74,7 @@ def bisect() -> None:
     metavar="GOOD BAD",
     help="From one .config to another on git:TREE@REV: which option matters?",
 )
+@tree_option
 @click.option("--from-run", metavar="RUN", help="Go on in git:TREE where a search over packages ended.")
 @click.option("--resume", is_flag=True, help="Continue the newest unfinished search, and no other.")
 @click.option("-f", "--file", "file", type=click.Path(path_type=Path), help="Experiment file; options override it.")
@@ -131,6 +132,7 @@ _ASKED = (
     "fresh",
     "build_fixes",
     "from_run",
+    "tree",
 )
 
 
@@ -162,7 +164,8 @@ def status(run: str | None) -> None:
 @click.option(
     "--mail", type=click.Path(path_type=Path), metavar="FILE", help="Write a mail for the list (`-`: stdout)."
 )
-def report(run: str | None, html: Path | None, json: Path | None, mail: Path | None) -> int:
+@tree_option
+def report(run: str | None, html: Path | None, json: Path | None, mail: Path | None, tree: Path | None) -> int:
     """Report on a search again, from what is stored. The exit status is its answer's."""
     from harness.cli.searchreport import Reports, stored_search, tell
     from harness.cli.session import Session
@@ -171,7 +174,7 @@ def report(run: str | None, html: Path | None, json: Path | None, mail: Path | N
     with Session(ShownProgress()) as session:
         found, _ = stored_search(session, run)
         outcome = session.store.bisections.outcome(found.id)
-        tell(session, found.id, outcome, Reports(html=html, json=json, mail=mail))
+        tell(session, found.id, outcome, Reports(html=html, json=json, mail=mail), tree=tree)
     return outcome.answer.exit_code if outcome else ExitCode.CANNOT_TELL
 
 

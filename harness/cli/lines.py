@@ -7,6 +7,7 @@ from pathlib import Path
 from harness.bisect.lineage import linearise
 from harness.cli.session import Session
 from harness.errors import ConfigError
+from harness.git.releases import find_release, stand_in_note
 from harness.git.repository import Repository
 from harness.kbuild.configdiff import counter_spec, effect_at, keep_config, plan_config_line, read_config
 from harness.kernels.ladder import find_ladder
@@ -142,17 +143,15 @@ def continued_line(
     spec, _ = parse_git_range(f"{tree}@old..new")
     repository = open_repository(session, spec.tree)
     older, newer = (
-        repository.resolve(tag_of(plan.rungs[rung].version))
+        find_release(repository, plan.rungs[rung].version)
         for rung in (outcome.edges[0].before, outcome.edges[-1].after)
     )
-    base = repository.fork(older, newer)
-    session.progress.note(f"the edges of {run.id} lie in {spec.tree} between {base[:12]} and {newer[:12]}")
-    return git_line(session, (f"{tree}@{base}..{newer}", *paths), options, build_fixes)
-
-
-def tag_of(version: str) -> str:
-    """The tag of a package's upstream version: ``v6.12.43`` of ``6.12.43-1``, ``v7.3-rc7`` of ``7.3~rc7-1~exp1``."""
-    return "v" + version.rpartition("-")[0].replace("~", "-") if "-" in version else f"v{version}"
+    for release in (older, newer):
+        if release.wanted:
+            session.progress.note(stand_in_note(repository, release))
+    base = repository.fork(older.sha, newer.sha)
+    session.progress.note(f"the edges of {run.id} lie in {spec.tree} between {base[:12]} and {newer.tag}")
+    return git_line(session, (f"{tree}@{base}..{newer.sha}", *paths), options, build_fixes)
 
 
 def open_repository(session: Session, tree: Path) -> Repository:

@@ -1,6 +1,7 @@
 """Options that several verbs share."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -72,6 +73,16 @@ def experiment_options(function: _Function) -> _Function:
 def build_options(function: _Function) -> _Function:
     """Options that say how a kernel is built from source."""
     return _apply(_BUILD_OPTIONS, function)
+
+
+def tree_option(function: _Function) -> _Function:
+    """Where suspects come from besides changelogs."""
+    return click.option(
+        "--tree",
+        type=click.Path(path_type=Path),
+        metavar="DIR",
+        help="A git clone of Linux: lists the commits between packages, for suspects.",
+    )(function)
 
 
 def progress_option(function: _Function) -> _Function:

@@ -20,6 +20,7 @@ from harness.cli.lines import (
 )
 from harness.cli.progress import ShownProgress
 from harness.cli.session import Session
+from harness.cli.treesuspects import check_packages, tree_lister
 from harness.config import Request, build_experiment, load_workloads
 from harness.errors import ConfigError
 from harness.kbuild.ahead import BuildAhead
@@ -62,12 +63,15 @@ class Asked:
     series: Path | None = None
     config_diff: tuple[Path, Path] | None = None
     from_run: str | None = None
+    # A clone of Linux, for suspects.
+    tree: Path | None = None
 
 
 def search(
     session: Session, request: Request, asked: Asked, *, destroy_data: str, command: tuple[str, ...]
 ) -> tuple[Run, BisectionOutcome]:
     """Make or continue the search, to its end."""
+    tree = tree_lister(session, asked.tree)
     stored = _to_resume(session) if asked.resume else None
     if stored is not None and not _says_anything(request, asked):
         run, plan = stored
@@ -76,6 +80,7 @@ def search(
         experiment, plan = _planned(session, request, asked, stored[1] if stored else None)
         if stored is not None:
             _refuse_another(stored, experiment, plan)
+    check_packages(plan, asked.tree)
     first, last = session.resolve(plan.rungs[0].spec), session.resolve(plan.rungs[-1].spec)
     accelerator = request.accelerator or (stored[0].conditions.get("accelerator") if stored else None)
     with session.bench(
@@ -107,6 +112,7 @@ def search(
                 bisections=session.store.bisections,
                 resolve=resolve,
                 changes=changes_of,
+                tree=tree,
                 counter=_counter(session, plan),
                 effect=options_between,
                 ahead=ahead.want if plan.built else None,
@@ -218,7 +224,7 @@ def _ends_of(request: Request) -> tuple[str, ...]:
 
 def _says_anything(request: Request, asked: Asked) -> bool:
     plain = replace(request, max_boots=None, accelerator=None, connect=None, json=None, html=None)
-    return plain != Request() or replace(asked, resume=False) != Asked()
+    return plain != Request() or replace(asked, resume=False, tree=None) != Asked()
 
 
 def _to_resume(session: Session) -> tuple[Run, BisectionPlan]:

@@ -9,6 +9,7 @@ import click
 from harness.bisect.findings import Evidence
 from harness.bisect.standing import stand
 from harness.cli.session import Session
+from harness.cli.treesuspects import with_suspects
 from harness.errors import ConfigError
 from harness.host.files import write_atomically
 from harness.model.bisection import BisectionOutcome
@@ -48,9 +49,15 @@ def stored_search(session: Session, run_id: str | None) -> tuple[Run, Evidence]:
     return found, stored_evidence(store, store.bisections, found, plan)
 
 
-def tell(session: Session, run_id: str, outcome: BisectionOutcome | None, reports: Reports) -> None:
-    """Print the summary of a stored search (to stderr where a report takes stdout), and write the reports."""
+def tell(
+    session: Session, run_id: str, outcome: BisectionOutcome | None, reports: Reports, *, tree: Path | None = None
+) -> None:
+    """Print the summary of a stored search (to stderr where a report takes stdout), and write the reports.
+
+    With what the git tree `tree`, or that of the settings, lists at its edges.
+    """
     found, evidence = stored_search(session, run_id)
+    outcome = with_suspects(session, evidence.plan, found.experiment, outcome, tree)
     standing = stand(evidence, METRICS)
     taken = _STDOUT in {reports.json, reports.mail, reports.html}
     click.echo(bisection_summary(found, evidence, standing, outcome, METRICS), err=taken)

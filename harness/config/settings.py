@@ -27,6 +27,8 @@ class Settings:
     connect: str | None = None
     # SQLAlchemy URL of the results; None: SQLite in the state folder.
     database: str | None = None
+    # A git clone of Linux, which lists suspects where `--tree` names no other.
+    tree: Path | None = None
 
 
 def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
@@ -66,6 +68,13 @@ def _mirror(text: str) -> str:
     return _uri(text).rstrip("/")
 
 
+def _folder(text: str) -> Path:
+    path = Path(text).expanduser()
+    if not path.is_absolute():
+        raise ConfigError(f"{text!r} is no absolute path", remedy="Write /home/me/linux or ~/linux.")
+    return path
+
+
 # Key of the file -> attribute of Settings, and what reads it.
 _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "cache_limit": ("cache_limit_bytes", parse_size),
@@ -73,5 +82,6 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "debian_security_mirror": ("debian_security_mirror", _mirror),
     "connect": ("connect", _uri),
     "database": ("database", _uri),
+    "tree": ("tree", _folder),
 }
 SETTING_KEYS = tuple(_READERS)

@@ -10,6 +10,8 @@ from harness.git.derive import is_ancestor
 from harness.model.source import Commit
 
 _FIELDS = ("%H", "%P", "%T", "%s", "%an", "%ae", "%cI")
+# So many commits take some 6 MB; without paths the whole history of Linux would be listed.
+MOST_LISTED = 50_000
 _FORMAT = "--format=" + "%x00".join(_FIELDS)
 
 
@@ -25,12 +27,32 @@ def read_history(git: Git, older: str, newer: str) -> tuple[Commit, ...]:
     """
     check_related(git, older, newer)
     range_ = ("--topo-order", "--reverse", newer, f"^{older}")
-    commits = _commits(git.run("log", "-z", "--no-show-signature", _FORMAT, *range_).stdout)
-    boundary = git.clone.boundary if git.clone else frozenset()
-    cut = next((commit for commit in commits if commit.sha in boundary), None)
-    if cut is not None and git.clone is not None:
-        raise git.clone.cut(cut.sha, f"the history between {older[:12]} and {newer[:12]} is incomplete")
-    return tuple(commits)
+    _check_whole(git, older, newer)
+    return tuple(_commits(git.run("log", "-z", "--no-show-signature", _FORMAT, *range_).stdout))
+
+
+def read_subjects(git: Git, older: str, newer: str, paths: Sequence[str]) -> tuple[tuple[str, str], ...]:
+    """Hash and subject of the newest ``MOST_LISTED`` commits of `newer` that `older` does not contain, newest first.
+
+    Only those that change something below `paths`, where there are any, and no merges. Raises ConfigError where a
+    shallow clone cuts the history between the two.
+    """
+    _check_whole(git, older, newer)
+    words = ("--full-history", "--no-merges", f"--max-count={MOST_LISTED}", "--format=%H %s")
+    done = git.run("log", *words, newer, f"^{older}", "--", *paths)
+    listed = (line.partition(" ") for line in done.stdout.splitlines())
+    return tuple((sha, subject) for sha, _, subject in listed)
+
+
+def _check_whole(git: Git, older: str, newer: str) -> None:
+    """Raise ConfigError where a shallow clone cuts the history between the two."""
+    if git.clone is None or not git.clone.boundary:
+        return
+    # A commit without its parents is a root there; on either side it hides where the two have parted.
+    roots = git.text("rev-list", "--max-parents=0", f"{older}...{newer}").splitlines()
+    cut = next((sha for sha in roots if sha in git.clone.boundary), None)
+    if cut is not None:
+        raise git.clone.cut(cut, f"the history between {older[:12]} and {newer[:12]} is incomplete")
 
 
 def read_touching(git: Git, older: str, newer: str, paths: Sequence[str]) -> frozenset[str]:

@@ -1,6 +1,7 @@
 """A user's git repository, read but never written, and what is derived from it in a repository of our own."""
 
 import difflib
+import shlex
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -60,6 +61,15 @@ class Repository:
             hints.append(f"This is a shallow clone; what is missing comes with: {self._clone.deepen}")
         raise ConfigError(f"{self.tree} has no revision `{revision}`", remedy=" ".join(hints))
 
+    def tagged(self, tag: str) -> str | None:
+        """The full hash of the commit that the user's tag of this name is on; None where there is no such tag."""
+        return derive.full_hash(self._user, f"refs/tags/{tag}")
+
+    @property
+    def fetch_tags(self) -> str:
+        """The command that fetches all tags, with the history below them where the clone is shallow."""
+        return self._clone.deepen if self._clone.boundary else f"git -C {shlex.quote(str(self.tree))} fetch --tags"
+
     def commit(self, sha: str) -> Commit:
         """The commit with this full hash."""
         return history.read_commit(self._own, sha)
@@ -81,14 +91,6 @@ class Repository:
             return False
         words = ("--porcelain", "--untracked-files=no", "--no-renames", "--ignore-submodules=all")
         return bool(self._user.text("status", *words))
-
-    def shallow(self) -> frozenset[str]:
-        """Commits whose parents are not here because the clone is shallow; empty for a complete one."""
-        return self._clone.boundary
-
-    def partial(self) -> bool:
-        """Whether files may be missing because the clone is partial (``--filter``)."""
-        return self._clone.promisor is not None
 
     def derive(self, sha: str, operations: Sequence[Operation]) -> str:
         """The commit that `operations`, one after the other, make of `sha`; always the same one.
@@ -120,6 +122,10 @@ class Repository:
         Of merges those that differ, there, from each of their parents. Raises ConfigError when there are none.
         """
         return history.read_touching(self._own, older, newer, paths)
+
+    def subjects(self, older: str, newer: str, paths: Sequence[str]) -> tuple[tuple[str, str], ...]:
+        """Hash and subject of commits of `newer` that `older` does not contain; raises as ``history.read_subjects``."""
+        return history.read_subjects(self._own, older, newer, paths)
 
     def fork(self, one: str, other: str) -> str:
         """The newest commit that both contain (full hashes). Raises ConfigError when there is none."""

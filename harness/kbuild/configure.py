@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from harness.errors import ConfigError, HostError
+from harness.errors import HostError, NoKernelError
 from harness.kbuild.make import Make
 from harness.kbuild.recipe import Recipe
 from harness.model.source import MICRO
@@ -27,7 +27,7 @@ _MODULES_FILE = "loaded-modules"
 def configure(make: Make, recipe: Recipe) -> str:
     """The .config of `recipe` in the tree that is checked out.
 
-    Raises ConfigError naming each wanted option that is lost and why, HostError, and BuildError's cause as
+    Raises NoKernelError naming each wanted option that is lost and why, HostError, and BuildError's cause as
     ``first_failure`` tells it where kconfig itself does not build or refuses the tree.
     """
     output = make.folder.configuring
@@ -62,7 +62,7 @@ def _kconfig(make: Make, target: str, **variables: str) -> None:
 
 
 def _check(source: Path, config: str, lost: Sequence[Lost]) -> None:
-    """Raise ConfigError for the lost options that this tree should have, each with the reason."""
+    """Raise NoKernelError for the lost options that this tree should have, each with the reason."""
     files = list(_kconfig_files(source))
     known = frozenset[str]().union(*(defined_options(text) for text in files))
     serious = [option for option in lost if option.wanted.need is Need.ALWAYS or option.wanted.name in known]
@@ -80,7 +80,7 @@ def _check(source: Path, config: str, lost: Sequence[Lost]) -> None:
         reasons[name] = f"it depends on {' and '.join(dict.fromkeys(needs))}" if needs else "another option sets it"
         if missing:
             reasons[name] += f"; not set: {', '.join(dict.fromkeys(missing))}"
-    raise ConfigError(
+    raise NoKernelError(
         f"the configuration cannot be met; kconfig lost of it:\n{loss_text(serious, reasons)}",
         remedy="Set what they depend on too, leave them out, or mark them `# if known` or `# if possible`.",
     )

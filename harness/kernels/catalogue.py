@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from debian.debian_support import Version
 
-from harness.errors import ConfigError
+from harness.errors import NoKernelError
 from harness.model.kernel import DEFAULT_FLAVOUR, AvailableKernel, DebianSpec, Package, PackageLayout
 from harness.parse.kernelspec import FLAVOURS, flavour_of
 
@@ -65,7 +65,7 @@ class Catalogue:
                 return matching[-1]
         return None
 
-    def no_match(self, spec: DebianSpec) -> ConfigError:
+    def no_match(self, spec: DebianSpec) -> NoKernelError:
         """The error to raise where ``choose`` found nothing: says what there is nearby."""
         flavour = _flavour(spec)
         pool = [kernel for kernel in self.kernels if kernel.flavour == flavour]
@@ -75,12 +75,14 @@ class Catalogue:
                 selector in (kernel.release, kernel.release.removesuffix(f"-{flavour}"), kernel.version)
                 or in_series(kernel.version, selector)
             ):
-                return ConfigError(
+                return NoKernelError(
                     f"debian:{selector} cannot be had: the mirror offers {kernel.release} without "
                     f"{' and '.join(kernel.missing)}",
                     remedy=_nearby(selector, pool),
                 )
-        return ConfigError(f"no kernel of flavour {flavour} matches debian:{selector}", remedy=_nearby(selector, pool))
+        return NoKernelError(
+            f"no kernel of flavour {flavour} matches debian:{selector}", remedy=_nearby(selector, pool)
+        )
 
 
 def build_catalogue(entries: Iterable[IndexEntry], suite_aliases: Mapping[str, str] | None = None) -> Catalogue:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.errors import ExitCode
-from harness.model.history import Suspect
+from harness.model.history import Suspect, TreeListing
 from harness.model.kconfig import OptionEffect
 from harness.model.source import Commit, OperationKind
 from harness.model.verdict import Verdict
@@ -180,6 +180,8 @@ class Edge:
     changes: int = 0
     # What the changelogs do not list.
     gaps: tuple[str, ...] = ()
+    # What the user's git tree lists besides; None where none was asked.
+    tree: TreeListing | None = None
     # The one commit between the neighbours; None where there are several, or packages.
     culprit: Commit | None = None
     # Between two configurations: what the step between the neighbours did.
@@ -231,6 +233,6 @@ class BisectionOutcome:
     metric: str | None = None
     # Posterior probability of the set of edges, before any proof.
     probability: float = 0.0
-    # Posterior probability that there are two (more) edges which no boot showed.
+    # Probability, at most, that more edges than those named would not have been seen, were there any.
     missed: float = 0.0
     edges: tuple[Edge, ...] = ()

@@ -38,7 +38,7 @@ class Origin(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """A commit, or a change of the package, as a package changelog names it."""
+    """A commit, or a change of the package, as a package changelog or a git tree names it."""
 
     # Without marks of architecture, CVE and bug numbers.
     subject: str
@@ -50,6 +50,8 @@ class Change:
     cves: tuple[str, ...] = ()
     # What it is limited to ("arm64", "x86", "!amd64", "rt"); empty: nothing.
     architectures: tuple[str, ...] = ()
+    # Full hash in the user's git tree; empty where only a changelog names it.
+    commit: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,3 +79,23 @@ class Suspect:
     # Subsystems and words of the workload that its subject names, as the workload writes them.
     matched: tuple[str, ...] = ()
     revert: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TreeListing:
+    """What a git tree of the user's lists between two kernels that are named by version."""
+
+    # The work tree or bare repository.
+    tree: str
+    # The tags that stand for the two: "v6.18.15", or "v6.18" where the tree has no tags of stable updates.
+    older: str = ""
+    newer: str = ""
+    # Whether both tags are the kernels' own, so that what stable updates took is listed, too.
+    exact: bool = False
+    # Only commits that touch these; empty: all.
+    paths: tuple[str, ...] = ()
+    # How many there are, merges left out; and of them the likeliest, and those that the changelog's suspects are.
+    commits: int = 0
+    suspects: tuple[Suspect, ...] = ()
+    # Sentences: what is missing, and how to get it.
+    notes: tuple[str, ...] = ()

@@ -41,6 +41,12 @@ _CVE = re.compile(r"CVE-\d+-\d+")
 # "(CVE-2026-1, CVE-2026-2)", "(Closes: #123)", "(fixes CVE-2026-1)".
 _NOTE = re.compile(r"\s*\([^()]*(?:CVE-\d|[Cc]loses:)[^()]*\)")
 
+# How sentences about what a changelog does not list can be told apart.
+_BEGINS = "The changelog begins with"
+_RELEASES = "Few or no commits are listed of new upstream releases:"
+_UPDATES = "Few or no commits are listed of stable updates:"
+_FORKED = "stable branches fork"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Stanza:
@@ -89,6 +95,12 @@ def changes_between(changelog: str, older: str, newer: str, *, older_changelog: 
         changes=tuple(change for body in parsed for change in body.changes if not _had(change, known)),
         gaps=(*descent, *_unlisted(parsed)),
     )
+
+
+def still_missing(gaps: Sequence[str], *, exact: bool) -> tuple[str, ...]:
+    """Those `gaps` of a Step that hold where a git tree lists the commits, those of stable updates too if `exact`."""
+    closed = (_BEGINS, _RELEASES, _UPDATES) if exact else (_BEGINS, _RELEASES)
+    return tuple(gap for gap in gaps if not gap.startswith(closed) and not (exact and _FORKED in gap))
 
 
 def _stanzas(changelog: str) -> Iterator[_Stanza]:
@@ -188,10 +200,10 @@ def _descent(history: Sequence[_Stanza], older: str, newer: str) -> list[str]:
         return []
     oldest = min(versions)
     if oldest > base:
-        return [f"The changelog begins with {oldest}: what came between {older} and that is not listed."]
+        return [f"{_BEGINS} {oldest}: what came between {older} and that is not listed."]
     fork = max(found for found in versions if found < base)
-    lost = f"stable branches fork, and what only {older} had taken is not listed."
-    return [f"{newer} does not descend from {older} but from {fork}: {lost}"]
+    lost = f"and what only {older} had taken is not listed."
+    return [f"{newer} does not descend from {older} but from {fork}: {_FORKED}, {lost}"]
 
 
 def _unlisted(bodies: Sequence[_Body]) -> list[str]:
@@ -199,9 +211,9 @@ def _unlisted(bodies: Sequence[_Body]) -> list[str]:
     updates = list(dict.fromkeys(name for body in reversed(bodies) for name in body.unlisted_updates))
     gaps = []
     if releases:
-        gaps.append(f"Few or no commits are listed of new upstream releases: {', '.join(releases)}.")
+        gaps.append(f"{_RELEASES} {', '.join(releases)}.")
     if updates:
-        gaps.append(f"Few or no commits are listed of stable updates: {_ranges(updates)}.")
+        gaps.append(f"{_UPDATES} {_ranges(updates)}.")
     return gaps
 
 

@@ -11,7 +11,7 @@ from harness.model.history import Suspect
 from harness.model.run import Run
 from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
-from harness.report import rungs, wording
+from harness.report import rungs, suspects, wording
 from harness.report.counter import counter_sentence
 from harness.report.layout import columns, wrap
 from harness.report.numbers import NOTHING, number, scale_for
@@ -38,7 +38,7 @@ def bisection_summary(
     sections: list[list[str]] = [
         _headline(run, plan, outcome, standing),
         _strip(plan, standing),
-        *(_edge(plan, edge, evidence, metrics) for edge in edges),
+        *(_edge(run, edge, evidence, metrics) for edge in edges),
         _rungs(plan, standing, metrics),
         _ends(plan, evidence, standing, metrics),
         _listed("Skipped", _skipped(evidence, standing)),
@@ -136,8 +136,9 @@ def _rungs(plan: BisectionPlan, standing: Standing, metrics: Mapping[str, Metric
     return ["Kernels booted", *(f"  {line}" for line in columns(rows, left={1, 4, 6}))]
 
 
-def _edge(plan: BisectionPlan, edge: Edge, evidence: Evidence, metrics: Mapping[str, Metric]) -> list[str]:
+def _edge(run: Run, edge: Edge, evidence: Evidence, metrics: Mapping[str, Metric]) -> list[str]:
     """One edge: its neighbours, proof, other metrics, suspects."""
+    plan = evidence.plan
     if edge.culprit is not None:
         lines = wrap(f"{str(edge.kind).capitalize()} by {rungs.tag(edge.culprit)}; {_KINDS[edge.kind]}")
         lines += wrap(
@@ -164,7 +165,7 @@ def _edge(plan: BisectionPlan, edge: Edge, evidence: Evidence, metrics: Mapping[
         said = counter_sentence(plan, edge.counterproof, figures)
         lines += wrap(f"Counterproof: {said}", indent="  ", hang="    ")
     if not plan.built:
-        lines += _suspects(edge)
+        lines += _suspects(edge, run)
     return lines
 
 
@@ -203,26 +204,31 @@ def _medians(found: Comparison, metrics: Mapping[str, Metric]) -> str:
     return f"{number(found.baseline / divisor)} -> {number(found.candidate / divisor)} {shown}".rstrip() + "; "
 
 
-def _suspects(edge: Edge) -> list[str]:
-    """The suspects, after what the changelogs do not list: the culprit may be among that."""
-    lines = [line for gap in edge.gaps for line in wrap(f"Mind: {gap}", indent="  ", hang="    ")]
-    if not edge.suspects:
-        which = (
-            f"none of the {edge.changes} changes listed fits the workload" if edge.changes else "no change is listed"
-        )
-        return [*lines, *wrap(f"Suspects: {which}.", indent="  ")]
-    count = wording.counted(edge.changes, "change")
-    lines += wrap(f"Suspects, the likeliest first, of {count} that the changelog lists:", indent="  ")
-    for suspect in edge.suspects:
+def _suspects(edge: Edge, run: Run) -> list[str]:
+    """The suspects, after what nothing lists: the culprit may be among that. Then how to have more, or to go on."""
+    tree, gaps = edge.tree, suspects.missing(edge)
+    notes = (*gaps, *(tree.notes if tree else ()))
+    lines = [line for note in notes for line in wrap(f"Mind: {note}", indent="  ", hang="    ")]
+    if gaps and tree is None:
+        # Commands stand on lines of their own, to be copied.
+        lines += ["  `--tree` lists it, from a clone of Linux:", f"    kab bisect report {run.id} --tree ~/linux"]
+    source, found = suspects.picked_from(edge), suspects.suspects_of(edge)
+    if not found:
+        which = f"none of {source} fits the workload" if source else "no change is listed"
+        return [*lines, *wrap(f"Suspects: {which}.", indent="  ", hang="    ")]
+    lines += wrap(f"Suspects, the likeliest first, of {source}:", indent="  ", hang="    ")
+    for suspect in found:
         lines += wrap(_suspect(suspect), indent="    ", hang="        ")
+    if tree is not None and tree.commits:
+        lines += ["  To go on, commit by commit:", f"    {suspects.search_command(tree, run.id)}"]
     return lines
 
 
 def _suspect(suspect: Suspect) -> str:
     change = suspect.change
     revert = "revert of " if suspect.revert else ""
-    where = change.point_release or change.version
-    return f"{suspect.score:>2}  {revert}{change.subject} ({where}; {', '.join(suspect.matched) or 'its words'})"
+    matched = ", ".join(suspect.matched) or "its words"
+    return f"{suspect.score:>2}  {revert}{change.subject} ({suspects.source_of(change)}; {matched})"
 
 
 def _ends(plan: BisectionPlan, evidence: Evidence, standing: Standing, metrics: Mapping[str, Metric]) -> list[str]:

@@ -16,7 +16,7 @@ from harness.model.source import Commit
 from harness.model.trial import Trial
 from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
-from harness.report import rungs, wording
+from harness.report import rungs, suspects, wording
 from harness.report.counter import counter_sentence
 from harness.report.gitbisectlog import git_bisect_log
 from harness.report.layout import wrap
@@ -206,13 +206,13 @@ def _identity(mail: _Mail, edge: Edge) -> list[str]:
     if rungs.has_commits(mail.plan):
         lines += ["", *wrap("What is between them cannot be tested; it is one of:", width=WIDTH)]
         lines += [f"  {rungs.full_name(rung)}" for rung in between]
-    elif edge.suspects:
-        count = wording.counted(edge.changes, "change")
-        lines += ["", *wrap(f"Suspects, the likeliest first, of {count} that the changelog lists:", width=WIDTH)]
-        for suspect in edge.suspects[:_SUSPECTS]:
-            where = suspect.change.point_release or suspect.change.version
-            lines += wrap(f"{suspect.change.subject} ({where})", indent="  ", hang="      ", width=WIDTH)
-    for gap in edge.gaps:
+    elif found := suspects.suspects_of(edge):
+        lines += ["", *wrap(f"Suspects, the likeliest first, of {suspects.picked_from(edge)}:", width=WIDTH)]
+        for suspect in found[:_SUSPECTS]:
+            said = f"{suspect.change.subject} ({suspects.source_of(suspect.change)})"
+            lines += wrap(said, indent="  ", hang="      ", width=WIDTH)
+    # What the tree of one's own lacks is nothing for a list.
+    for gap in suspects.missing(edge):
         lines += wrap(f"Mind: {gap}", width=WIDTH)
     return lines
 
@@ -307,7 +307,7 @@ def _searched(mail: _Mail, outcome: BisectionOutcome | None) -> list[str]:
     if outcome is not None and outcome.edges:
         text += f" Before any proof the search believed its result with probability {outcome.probability:.3g}."
         if outcome.missed >= 0.001:
-            text += f" A further change has been missed with probability {outcome.missed:.2g}."
+            text += f" A further change, if there is one, has been missed with probability {outcome.missed:.2g}."
     return wrap(text, width=WIDTH)
 
 

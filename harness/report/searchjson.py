@@ -8,6 +8,7 @@ from typing import Any
 from harness.bisect.findings import Evidence, ends_of, rung_of
 from harness.bisect.standing import Standing
 from harness.model.bisection import BisectionOutcome, BisectionPlan, CounterProof, Edge, Part
+from harness.model.history import TreeListing
 from harness.model.run import Run
 from harness.model.trial import Trial
 from harness.model.verdict import Comparison, Decision
@@ -16,6 +17,7 @@ from harness.parse.plainjson import to_plain
 from harness.report import wording
 from harness.report.document import comparison_json, finite, metrics_json, trial_json
 from harness.report.gitbisectlog import git_bisect_log
+from harness.report.suspects import missing, suspects_of
 
 # Raised when a field goes away or changes its meaning; new fields need no new version.
 SEARCH_SCHEMA_NAME = "kab/bisect-1"
@@ -128,11 +130,17 @@ def _edge(
             "decision": _decision(decisions.get(edge.proof_run or ""), metrics),
         },
         "counterproof": _counterproof(edge.counterproof, decisions, metrics),
-        "suspects": edge.suspects,
+        "suspects": suspects_of(edge),
         "changes": edge.changes,
-        "gaps": edge.gaps,
+        "gaps": missing(edge),
+        "tree": _tree(edge.tree),
         "git_bisect_log": git_bisect_log(evidence, standing, edge, edges),
     }
+
+
+def _tree(listing: TreeListing | None) -> dict[str, Any] | None:
+    """Its suspects are among the edge's."""
+    return {name: value for name, value in to_plain(listing).items() if name != "suspects"} if listing else None
 
 
 def _counterproof(

@@ -18,7 +18,7 @@ from harness.report.numbers import interval, level, percent, ratio
 _HIGHER, _LOWER = "higher", "lower"
 _DIGEST_DIGITS = 8
 # Options with a value, and flags, that change nothing of what is measured; and the seed, which is said anew.
-_OUTPUTS = frozenset({"--seed", "--progress", "--html", "--json", "--mail"})
+_OUTPUTS = frozenset({"--seed", "--progress", "--html", "--json", "--mail", "--tree"})
 _STARTS = frozenset({"--new", "--resume"})
 
 

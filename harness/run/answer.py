@@ -1,10 +1,10 @@
 """What a search came to: its edges with proofs, culprits and suspects, and the answer in a sentence."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from harness.bisect.standing import Standing
-from harness.bisect.suspects import rank
+from harness.bisect.suspects import likeliest, rank
 from harness.model.bisection import (
     Answer,
     BisectionOutcome,
@@ -17,7 +17,7 @@ from harness.model.bisection import (
     Part,
 )
 from harness.model.experiment import Arm, Experiment
-from harness.model.history import Step, Suspect
+from harness.model.history import Change, Step, TreeListing
 from harness.model.kconfig import OptionEffect
 from harness.model.run import Run
 from harness.model.verdict import Decision, Verdict
@@ -29,13 +29,12 @@ WORTH_A_PROOF = 0.5
 _WORTH_A_WORD = 0.001
 # The neighbour that is slow.
 _SLOW_ARM = {EdgeKind.REMOVED: Arm.CANDIDATE, EdgeKind.RESTORED: Arm.BASELINE}
-# Suspects kept for each edge, and the points they need: a single word elsewhere in the kernel is none.
-_SUSPECTS = 10
 # What workloads declare for the filesystem that is tested by default.
 _FILESYSTEMS = frozenset({"fs/btrfs", "fs/ext4", "fs/xfs"})
-_LEAST_SCORE = 2
 
-Proofs = Mapping[tuple[int, int], tuple[Part, Run, Decision]]
+# (older version, newer version, paths) -> what the user's git tree lists between them: what is told of it, without
+# suspects yet, and the commits.
+TreeLister = Callable[[str, str, Sequence[str]], tuple[TreeListing, Sequence[Change]]]
 
 
 def outcome_of(standing: Standing, edges: Sequence[Edge], *, stopped: str, plan: BisectionPlan) -> BisectionOutcome:
@@ -61,11 +60,12 @@ def edge_of(
     proof: tuple[Part, Run, Decision] | None,
     counterproof: CounterProof | None,
     confirm: bool,
+    tree: TreeLister | None,
 ) -> Edge:
     """An edge with its culprit or its suspects, its proof and its counterproof, as far as there are any.
 
-    ``changes`` says what came between its neighbours, asked only where they are packages; ``effect`` what a step from
-    one configuration to another did.
+    ``changes`` says what came between its neighbours, asked only where they are packages, as ``tree`` is; ``effect``
+    what a step from one configuration to another did.
     """
     edge = Edge(before=found.before, after=found.after, kind=found.kind, counterproof=counterproof)
     commit = plan.rungs[found.after].commit
@@ -73,15 +73,12 @@ def edge_of(
         edge = replace(edge, culprit=commit if found.after == found.before + 1 else None)
     elif plan.built and found.after == found.before + 1:
         edge = replace(edge, options=effect())
-    elif not plan.built and (step := changes()) is not None:
-        workload = experiment.workload
-        suspects: Sequence[Suspect] = rank(step.changes, _subsystems(experiment), workload.words)
-        edge = replace(
-            edge,
-            suspects=tuple(suspect for suspect in suspects[:_SUSPECTS] if suspect.score >= _LEAST_SCORE),
-            changes=len(suspects),
-            gaps=step.gaps,
-        )
+    elif not plan.built:
+        if (step := changes()) is not None:
+            suspects = likeliest(step.changes, _subsystems(experiment), experiment.workload.words)
+            edge = replace(edge, suspects=suspects, changes=len(step.changes), gaps=step.gaps)
+        if tree is not None:
+            edge = with_tree(edge, plan, experiment, tree)
     if proof is None:
         return edge
     _, run, decision = proof
@@ -91,6 +88,18 @@ def edge_of(
         # The neighbours differ just as the user said that the symptom shows.
         verdict = Verdict.SLOWER if found.kind is EdgeKind.REMOVED else Verdict.FASTER
     return replace(edge, proof_run=run.id, verdict=verdict, reason=decision.reason)
+
+
+def with_tree(edge: Edge, plan: BisectionPlan, experiment: Experiment, tree: TreeLister) -> Edge:
+    """An edge between two packages with what a git tree lists between their versions."""
+    older, newer = (plan.rungs[rung].version for rung in (edge.before, edge.after))
+    subsystems, words = _subsystems(experiment), experiment.workload.words
+    listing, commits = tree(older, newer, subsystems)
+    likely = likeliest(commits, subsystems, words)
+    # Of the changelog's suspects the hash is wanted, also where many others have as many points.
+    known = {suspect.change.subject for suspect in edge.suspects} - {suspect.change.subject for suspect in likely}
+    named = rank([commit for commit in commits if commit.subject in known], subsystems, words)
+    return replace(edge, tree=replace(listing, suspects=(*likely, *named)))
 
 
 def _subsystems(experiment: Experiment) -> tuple[str, ...]:

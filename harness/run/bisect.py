@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from harness.bisect.standing import Standing, stand, view_of
-from harness.errors import BuildError, ConfigError, DoesNotApplyError, HostError
+from harness.errors import BuildError, DoesNotApplyError, HostError, NoKernelError
 from harness.interfaces import Bisections
 from harness.model.bisection import (
     BisectionOutcome,
@@ -32,13 +32,13 @@ from harness.model.run import Run
 from harness.model.source import OperationKind
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision
-from harness.parse.gitspec import with_operation
 from harness.parse.plainjson import canonical
 from harness.plan import MAX_LOSSES, experiment_digest, search_spec
 from harness.run.ab import AbLoop
-from harness.run.answer import WORTH_A_PROOF, edge_of, outcome_of
+from harness.run.answer import WORTH_A_PROOF, TreeLister, edge_of, outcome_of
 from harness.run.evidence import evidence_of
 from harness.run.parts import PartRequest, run_part
+from harness.run.resolve import resolve_rung
 
 # The ends need no more than a look: what they decide is the prior of the search, and each edge is proven on its own.
 ENDS_ERROR = 0.05
@@ -101,6 +101,8 @@ class BisectLoop:
     resolve: Callable[[str], Kernel]
     # (older, newer) -> what their changelogs say came between them.
     changes: Callable[[Kernel, Kernel], Step]
+    # What the user's git tree lists between two packages; None where no tree is named.
+    tree: TreeLister | None = None
     # (plan, edge, far rung) -> the spec of the far rung's kernel with the edge's change reverted or applied.
     counter: Callable[[BisectionPlan, FoundEdge, int], str] | None = None
     # (older, newer) -> what changed between their configurations; None where that is not what is searched.
@@ -165,6 +167,7 @@ class BisectLoop:
                     self.ahead([plan.rungs[rung].spec for rung in standing.ahead if rung not in search.kernels])
                 self._boot(search, standing.next.rung)
                 continue
+            # Also where the cap is reached: an edge that A/B proves is one, and its boots tell the search more.
             edge = self._unproven(search, standing)
             if edge is None:
                 break
@@ -228,14 +231,14 @@ class BisectLoop:
         return True
 
     def _kernel(self, search: _Search, rung: int) -> Kernel | None:
-        """A rung's kernel; None where it cannot be had or built, which is stored."""
+        """A rung's kernel; None where there is none or it does not build, which is stored."""
         if rung in search.kernels:
             return search.kernels[rung]
         planned = search.request.plan.rungs[rung]
         started = datetime.now(UTC)
         try:
             search.kernels[rung] = self._resolve(search.request.plan, planned.spec)
-        except (ConfigError, DoesNotApplyError) as error:
+        except (NoKernelError, DoesNotApplyError) as error:
             self.ab.progress.note(f"skipping {planned.release}: {error.message}")
             mark = Mark(rung=rung, skip=True, reason=error.message, after_trials=len(search.trials))
             self.bisections.add_mark(search.run.id, mark)
@@ -257,18 +260,7 @@ class BisectLoop:
         return search.kernels[rung]
 
     def _resolve(self, plan: BisectionPlan, spec: str) -> Kernel:
-        """The kernel of a spec, with the first of the user's build fixes that helps where it does not build."""
-        try:
-            return self.resolve(spec)
-        except BuildError:
-            for fix in plan.build_fixes:
-                try:
-                    kernel = self.resolve(with_operation(spec, OperationKind.PICK, fix))
-                except (BuildError, DoesNotApplyError):
-                    continue
-                self.ab.progress.note(f"{kernel.name} builds with {fix[:12]} on top")
-                return kernel
-            raise
+        return resolve_rung(self.resolve, spec, plan.build_fixes, self.ab.progress.note)
 
     def _part(self, search: _Search, asked: PartRequest) -> tuple[Part, Run, Decision]:
         return run_part(self.ab, self.bisections, search.run, search.request, asked)
@@ -312,8 +304,8 @@ class BisectLoop:
             return None
         try:
             return self._resolve(plan, parent)
-        except BuildError as error:
-            self.ab.progress.note(f"the parent of {plan.rungs[edge.after].release} does not build: {error.message}")
+        except (BuildError, NoKernelError) as error:
+            self.ab.progress.note(f"the parent of {plan.rungs[edge.after].release} cannot be had: {error.message}")
             return None
 
     def _counter(self, search: _Search, standing: Standing, edge: FoundEdge) -> None:
@@ -331,7 +323,7 @@ class BisectLoop:
             return
         try:
             candidate = self._resolve(plan, result.spec)
-        except (BuildError, DoesNotApplyError) as error:
+        except (BuildError, DoesNotApplyError, NoKernelError) as error:
             search.counterproofs[edge.after] = replace(result, reason=error.message)
             return
         if candidate.digest == baseline.digest:
@@ -371,6 +363,7 @@ class BisectLoop:
             proof=proofs.get((PartRole.PROOF, found.before, found.after)),
             counterproof=search.counterproofs.get(found.after),
             confirm=self._confirm,
+            tree=self.tree,
         )
 
 

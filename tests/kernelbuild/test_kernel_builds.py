@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import BuildError, ConfigError
+from harness.errors import BuildError, NoKernelError
 from harness.git.repository import Repository
 from harness.host.leases import reclaim
 from harness.host.paths import Paths, default_paths
@@ -111,7 +111,7 @@ def test_a_file_that_does_not_compile(paths, base):
 def test_an_option_that_cannot_be(paths, base, tmp_path):
     fragment = tmp_path / "lost.config"
     fragment.write_text("CONFIG_NFSD_V4=y\nCONFIG_NO_SUCH_OPTION=y\n")
-    with pytest.raises(ConfigError) as caught:
+    with pytest.raises(NoKernelError) as caught:
         build(paths, base, base[1], fragment)
     assert "CONFIG_NFSD_V4=y" in caught.value.message
     assert "it depends on" in caught.value.message

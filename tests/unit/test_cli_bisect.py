@@ -3,7 +3,7 @@
 import io
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -23,10 +23,11 @@ from harness.errors import ConfigError, ExitCode
 from harness.host.locks import try_lock
 from harness.model.bisection import BisectionPlan
 from harness.model.experiment import Experiment
-from harness.model.history import Ladder, Rung
+from harness.model.history import Change, Ladder, Origin, Rung, TreeListing
 from harness.model.kernel import AvailableKernel, PackageLayout
 from harness.model.metrics import METRICS
 from harness.report.bisectlog import read_log, steps_of, write_log
+from harness.run.answer import TreeLister
 from harness.run.evidence import stored_evidence
 from harness.store import SqlStore
 
@@ -294,6 +295,32 @@ class TestCommand:
         assert "FOUND" in out
         assert "Restored: last 6.18.15-1" in out
         assert "kab: search boots=8" in err
+
+    def test_suspects_from_a_tree(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        asked: list[tuple[str, str, tuple[str, ...]]] = []
+
+        def lister(_session: Session, tree: Path | None) -> TreeLister | None:
+            def list_(older: str, newer: str, paths: Sequence[str]) -> tuple[TreeListing, Sequence[Change]]:
+                asked.append((older, newer, tuple(paths)))
+                found = Change(subject="ext4: lock", origin=Origin.UPSTREAM, version=newer, commit="ab" * 20)
+                return TreeListing(tree=str(tree), older="v6.18.15", newer="v7.2.6", commits=1), (found,)
+
+            return list_ if tree else None
+
+        monkeypatch.setattr(searching, "tree_lister", lister)
+        words = ["bisect", "debian:6.1", "debian:7.3", "--tree", "linux", "--fs", "ext4"]
+        assert run_command([*words, "--max-boots", "8"]) == ExitCode.CANNOT_TELL
+        # It is no part of what a search is.
+        assert run_command([*words[:3], "--fs", "ext4", "--resume", "--tree", "linux"]) == ExitCode.GOOD
+        assert "ext4: lock (abababababab; " in capsys.readouterr().out
+        assert [(older, newer) for older, newer, _ in asked[-2:]] == [
+            ("6.1.192-2", "6.12.43-1"),
+            ("6.18.15-1", "7.2.6-1"),
+        ]
+        # The filesystem that was tested, not the one that the workload declares.
+        assert asked[-1][2][0] == "fs/ext4"
 
     def test_the_cap_is_125_and_the_same_command_goes_on(
         self, world: World, capsys: pytest.CaptureFixture[str]

@@ -29,6 +29,13 @@ def test_the_environment_goes_over_the_file(tmp_path: Path) -> None:
     )
 
 
+def test_a_tree_in_the_home_folder(tmp_path: Path) -> None:
+    path = tmp_path / "settings.yaml"
+    path.write_text("tree: ~/linux\n")
+    assert load_settings(path, {}).tree == Path.home() / "linux"
+    assert load_settings(path, {"KAB_TREE": "/src/linux"}).tree == Path("/src/linux")
+
+
 def test_what_is_wrong_is_named(tmp_path: Path) -> None:
     path = tmp_path / "settings.yaml"
     path.write_text("cache_limit: 10GiB\ncache-limits: 10GiB\n")
@@ -36,6 +43,9 @@ def test_what_is_wrong_is_named(tmp_path: Path) -> None:
         load_settings(path, {})
     path.write_text("cache_limit: lots\n")
     with pytest.raises(ConfigError, match=r"settings.yaml:1: 'lots' is not a size"):
+        load_settings(path, {})
+    path.write_text("tree: linux\n")
+    with pytest.raises(ConfigError, match=r"settings.yaml:1: 'linux' is no absolute path"):
         load_settings(path, {})
     with pytest.raises(ConfigError, match=r"KAB_CONNECT: 'here' is not a URI"):
         load_settings(tmp_path / "none.yaml", {"KAB_CONNECT": "here"})

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from debian.debian_support import Version
 
-from harness.errors import ConfigError
+from harness.errors import NoKernelError
 from harness.kernels.catalogue import IndexEntry, build_catalogue, in_series
 from harness.model.kernel import Package, PackageLayout
 from harness.parse.kernelspec import parse_kernel_spec
@@ -134,7 +134,7 @@ def test_kernels_whose_modules_the_mirror_lacks_are_not_offered(catalogue):
 def test_no_match_says_what_there_is(catalogue, text):
     assert choose(catalogue, text) is None
     error = catalogue.no_match(parse_kernel_spec(text))
-    assert isinstance(error, ConfigError)
+    assert isinstance(error, NoKernelError)
     assert "5.10, 6.1, 6.12, 6.16, 6.17, 6.18, 7.2, 7.3" in error.remedy
     assert "trixie-backports" in error.remedy
     assert ("6.12.117+deb13-cloud-amd64" in error.remedy) == ("6.12" in text)

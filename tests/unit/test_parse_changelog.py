@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harness.model.history import Change, Origin
-from harness.parse.changelog import changes_between
+from harness.parse.changelog import changes_between, still_missing
 
 pytestmark = pytest.mark.unit
 
@@ -118,6 +118,19 @@ def test_new_upstream_releases_and_forks_are_told():
 def test_a_changelog_that_begins_later():
     found = step("5.10.262-1", "7.2.12-1~bpo13+1")
     assert found.gaps[0].startswith("The changelog begins with 6.18.1-1~exp1")
+    # A tree lists the commits of stable updates only where it has their tags.
+    (updates,) = still_missing(found.gaps, exact=False)
+    assert updates.startswith("Few or no commits are listed of stable updates: ")
+    assert still_missing(found.gaps, exact=True) == ()
+
+
+def test_what_a_tree_lists_is_not_missing():
+    found = step("6.18.15-1~bpo13+1", "7.2.6-1~bpo13+1", "7.2.12-1~bpo13+1")
+    fork, _, updates = found.gaps
+    assert still_missing(found.gaps, exact=False) == (fork, updates)
+    assert still_missing(found.gaps, exact=True) == ()
+    (gap,) = gaps = step("6.12.107-1", "6.12.110-1", "6.12.117-1").gaps
+    assert still_missing(gaps, exact=True) == (gap,)
 
 
 def test_a_version_that_the_changelog_does_not_hold():

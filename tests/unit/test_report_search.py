@@ -274,6 +274,8 @@ class TestJson:
                 properties["edges"]["items"],
                 properties["edges"]["items"]["properties"]["proof"],
                 schema["$defs"]["counterproof"],
+                schema["$defs"]["tree"],
+                properties["edges"]["items"]["properties"]["suspects"]["items"],
             ],
         }
         for section, schemas in objects.items():

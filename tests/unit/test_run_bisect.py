@@ -2,6 +2,7 @@
 
 import math
 import random
+import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -11,7 +12,7 @@ import pytest
 from factories import failed
 from ladders import BOTH, LAST, VERSIONS, World, edges, kernel, loop, plan, request
 
-from harness.errors import ConfigError, HostError
+from harness.errors import ConfigError, ExitCode, HostError, NoKernelError
 from harness.model.bisection import (
     Answer,
     EdgeKind,
@@ -199,12 +200,38 @@ def test_only_edges_wished_for_are_proven(store: SqlStore, wish: EdgeWish, found
 def test_a_kernel_that_is_no_longer_to_be_had_is_skipped(store: SqlStore) -> None:
     def gone(spec: str) -> Kernel:
         if spec == f"debian:{VERSIONS[12]}":
-            raise ConfigError("no such kernel any more")
+            raise NoKernelError("no such kernel any more")
         return kernel(spec)
 
     run, outcome = loop(store, World(), gone).execute(request())
     assert edges(outcome) == BOTH
     assert [(mark.rung, mark.reason) for mark in store.bisections.marks(run.id)] == [(12, "no such kernel any more")]
+
+
+def test_what_the_host_has_lost_stops_the_search_and_skips_nothing(store: SqlStore) -> None:
+    lost = True
+
+    def resolve(spec: str) -> Kernel:
+        if lost and spec == f"debian:{VERSIONS[12]}":
+            raise ConfigError("the builder /b is not an executable file", remedy="chmod +x it.")
+        return kernel(spec)
+
+    world = World()
+    with pytest.raises(
+        HostError, match=r"6\.16\.3-1: the builder /b is not an executable(.|\n)*the same command"
+    ) as told:
+        loop(store, world, resolve).execute(request())
+    assert told.value.exit_code is ExitCode.HOST
+    (run,) = [run for run in store.runs() if run.verb == "bisect"]
+    assert run.state is RunState.OPEN
+    assert store.bisections.marks(run.id) == ()
+    lost = False
+    again, outcome = loop(store, world, resolve).execute(request())
+    assert again.id == run.id
+    assert edges(outcome) == BOTH
+    # What was booted before is not booted again.
+    assert len({name for name, _ in world.made}) == len(world.made)
+    assert 12 in {rung for _, rung in world.made}
 
 
 def test_a_skip_by_hand_counts_from_the_next_boot_on(store: SqlStore) -> None:

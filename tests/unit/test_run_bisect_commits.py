@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ladders import FAST, NOISE, SLOW, loop, request
 
-from harness.errors import BuildError, DoesNotApplyError
+from harness.errors import BuildError, DoesNotApplyError, NoKernelError
 from harness.model.bisection import Answer, BisectionPlan, EdgeKind, FoundEdge, PartRole, PlannedRung
 from harness.model.experiment import Experiment, TrialSpec
 from harness.model.kernel import Kernel
@@ -72,6 +72,8 @@ class Tree:
     comments: frozenset[int] = frozenset()
     fix: str = ""
     applies: bool = True
+    # Whether the configuration can be met with a change undone or applied.
+    configures: bool = True
     # What a revert on top brings back.
     culprit_matters: bool = True
     built: list[str] = field(default_factory=list)
@@ -85,6 +87,8 @@ class Tree:
             raise BuildError("fs/btrfs/file.c:12:2: error: expected ';'", log="the whole log")
         if not self.applies and ("revert" in kinds or "pick" in kinds):
             raise DoesNotApplyError(f"{operations[-1]} does not apply to {base[-12:]}: fs/btrfs/super.c")
+        if not self.configures and kinds:
+            raise NoKernelError("the configuration cannot be met; kconfig lost of it:\n  BTRFS_FS=y")
         self.built.append(spec)
         code = number
         while code in self.comments:
@@ -205,6 +209,21 @@ def test_a_revert_that_does_not_apply_is_said(store: SqlStore) -> None:
         assert edge.counterproof is not None
         assert edge.counterproof.run is None
         assert "does not apply" in edge.counterproof.reason
+
+
+def test_a_revert_that_cannot_be_configured_is_said(store: SqlStore) -> None:
+    tree = Tree(configures=False)
+    _, outcome = tree.search(store).execute(tree.asked())
+    assert outcome.answer is Answer.FOUND
+    for edge in outcome.edges:
+        assert edge.counterproof is not None
+        assert edge.counterproof.reason.startswith("the configuration cannot be met")
+
+
+def test_a_build_fix_that_cannot_be_configured_helps_nothing(store: SqlStore) -> None:
+    tree = Tree(broken=frozenset({31, 32}), configures=False)
+    _, outcome = tree.search(store).execute(tree.asked(build_fixes=(sha(60),)))
+    assert [edge.culprit and edge.culprit.sha for edge in outcome.edges] == [sha(REMOVED), sha(RESTORED)]
 
 
 def test_a_revert_that_brings_nothing_back_does_not_hold(store: SqlStore) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from harness.bisect.suspects import rank
+from harness.bisect.suspects import likeliest, merge, rank
 from harness.config import load_workloads
 from harness.model.history import Change, Origin
 from harness.parse.changelog import changes_between
@@ -108,6 +108,35 @@ def test_order_is_by_points_and_then_as_given():
     subjects = ["mm: b", "btrfs: b", "unrelated", "btrfs: a", "btrfs: direct"]
     ranked = [suspect.change.subject for suspect in rank([change(name) for name in subjects], SUBSYSTEMS, WORDS)]
     assert ranked == ["btrfs: direct", "btrfs: b", "btrfs: a", "mm: b", "unrelated"]
+
+
+def test_the_likeliest_are_few_and_fit():
+    changes = [change(f"btrfs: change {number}") for number in range(20)]
+    assert [one.change for one in likeliest([change("xfs: lock"), *changes], SUBSYSTEMS, WORDS)] == changes[:10]
+    # A word elsewhere in the kernel has one point.
+    assert likeliest([change("xfs: lock"), change("unrelated")], SUBSYSTEMS, WORDS) == ()
+
+
+def in_tree(subject, commit):
+    return replace(change(subject), point_release=None, commit=commit)
+
+
+def test_one_subject_is_one_suspect_with_release_and_commit():
+    subjects = ("btrfs: direct", "btrfs: a")
+    listed = rank([change(subject) for subject in subjects], SUBSYSTEMS, WORDS)
+    found = rank(
+        [in_tree("btrfs: a", "aa"), in_tree("btrfs: lock direct", "bb"), in_tree("btrfs: b", "cc")], SUBSYSTEMS, WORDS
+    )
+    merged = [(one.change.subject, one.change.point_release, one.change.commit) for one in merge(listed, found)]
+    assert merged == [
+        ("btrfs: lock direct", None, "bb"),
+        ("btrfs: direct", "7.2.6", ""),
+        ("btrfs: a", "7.2.6", "aa"),
+        ("btrfs: b", None, "cc"),
+    ]
+    assert merge(listed, ()) == listed
+    many = rank([in_tree(f"btrfs: {number}", f"{number:x}") for number in range(15)], SUBSYSTEMS, WORDS)
+    assert len(merge(listed, many)) == 10
 
 
 def test_without_subsystems_and_words_nothing_has_points():
