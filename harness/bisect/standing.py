@@ -9,10 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.bisect import metric as metric_choice
+from harness.bisect.evidence import Noise
 from harness.bisect.findings import Evidence, Findings, findings_of
 from harness.bisect.metric import MetricChoice
-from harness.bisect.prior import edge_counts, ladder_prior
-from harness.bisect.quiet import is_quiet, look
+from harness.bisect.prior import cost_of, edge_counts, ladder_prior
+from harness.bisect.quiet import GIVE_UP, Quiet, Values, is_quiet, listen, look, unseen
 from harness.bisect.search import EdgeFound, Record, Result, Rules, Search
 from harness.bisect.select import Choice
 from harness.model.bisection import BisectionPlan, EdgeKind, EdgeWish, FoundEdge, RungState, SearchView
@@ -21,12 +22,6 @@ from harness.model.verdict import Verdict
 from harness.model.workload import Direction, Metric
 
 AUTO = "auto"
-# Probability of "no edges" from which a search between like ends gives up; what is left is said as what it may miss.
-GIVE_UP = 0.9
-# What bringing in another kernel costs, in boots: a download of some 40 MiB, unpacked.
-FETCH_COST = 0.5
-# What building another commit costs, in boots: some files compiled anew, beside a boot with its measurement.
-BUILD_COST = 1.0
 # Boots of each end that the engine needs to know the noise; the A/B of the ends makes more.
 _CALIBRATION = 2
 # How far below the other kernels one that fails is put where a crash counts as slow, as a log ratio.
@@ -68,6 +63,10 @@ class Standing:
     # Boots of ends and search that counted.
     boots: int = 0
     result: Result | None = None
+    # Probability, at most, that a search would have come to this had there been more edges than `result` names.
+    missed: float = 0.0
+    # Smallest difference, as a fraction, that was looked for while all was alike; 0 where something differs.
+    looked_for: float = 0.0
     edges: tuple[FoundEdge, ...] = ()
     # Edges found that change the metric by less than the margin, and are not reported.
     small: int = 0
@@ -84,13 +83,6 @@ class Standing:
     def strip(self) -> str:
         """One letter per rung: F fast, S slow, ? neither yet, x skipped; f, s believed so without a boot; . unknown."""
         return "".join(_letter(rung) for rung in self.rungs)
-
-    @property
-    def missed(self) -> float:
-        """Probability that there are more edges than those named."""
-        counts = self.result.counts if self.result else {}
-        named = len(self.result.edges) if self.result else 0
-        return sum(share for count, share in counts.items() if count > named)
 
 
 def view_of(plan: BisectionPlan, standing: Standing) -> SearchView:
@@ -196,6 +188,7 @@ class _Fold:
             ran = any(trial.outcome is Outcome.OK for trial in made)
             if ran and rung not in self.values and rung not in self.skipped:
                 self.skipped[rung] = f"no boot gave {chosen.name}"
+        self.measured = {*self.values, *(rung for rung, of in self.twins.items() if of in self.values)}
 
     def standing(self, *, ahead: bool = False) -> Standing:
         """The standing."""
@@ -210,16 +203,19 @@ class _Fold:
                 blocked=f"the end {plan.rungs[end].release} cannot be measured ({why})",
             )
         search = self._search()
-        if 0 in search.prior.counts and not self.crashed and is_quiet(self.values, self.margin):
-            return self._quiet(search)
+        quiet = self._alike(search) if 0 in search.prior.counts and not self.crashed else None
+        if quiet is not None:
+            return self._quiet(quiet)
         result = search.result()
         slow = self._slow(search.probability_other())
         edges, small = self._edges(result.edges)
-        more = sum(share for count, share in result.counts.items() if count > len(result.edges))
-        # What only a short stretch more could change is said, not searched for to the last.
-        over = result.decided or (
-            result.probability + more >= self.evidence.plan.confidence and more <= 1 - GIVE_UP and search.calibrated
-        )
+        named = len(result.edges)
+        more = sum(share for count, share in result.counts.items() if count > named)
+        missed = unseen(search.prior.counts, result.counts, named)
+        # What only a further stretch could change is said, not searched for to the last. Where kernels are built it is
+        # enough that there is hardly one: to be sure takes three times the kernels.
+        sure = search.calibrated and result.probability + more >= self.evidence.plan.confidence
+        over = result.decided or (sure and (more if self.evidence.plan.built else missed) <= GIVE_UP)
         choice = None if over else search.next()
         if choice is None and len(result.edges) == small:
             # Nothing beyond the margin: one state, whatever is likelier on either side of it.
@@ -229,6 +225,7 @@ class _Fold:
             metric=self.chosen,
             boots=self.boots,
             result=result,
+            missed=missed,
             edges=edges,
             small=small,
             next=self._next(choice),
@@ -237,25 +234,29 @@ class _Fold:
             warnings=self._warnings(result),
         )
 
-    def _quiet(self, search: Search) -> Standing:
-        """The standing while everything measured is like the ends."""
-        measured = {*self.values, *(rung for rung, of in self.twins.items() if of in self.values)}
+    def _alike(self, search: Search) -> Quiet | None:
+        """What is left to look for while everything measured is like the ends; None where it is not."""
+        if not is_quiet(self.values, self.margin):
+            return listen(self._search, self.values, self.margin, like=search.result().counts[0])
         dead = {*self.skipped, *(rung for rung, of in self.twins.items() if of in self.skipped)}
-        found = look(search.prior, sorted(measured), dead)
-        upcoming = None
-        if self.findings.pending is not None:
-            upcoming = self._next(None)
-        elif found.missed > 1 - GIVE_UP and found.kernel is not None:
+        return look(search.prior, sorted(self.measured), dead, self.margin)
+
+    def _quiet(self, found: Quiet) -> Standing:
+        """The standing while everything measured is like the ends."""
+        upcoming = self._next(None)
+        if upcoming is None and found.missed > GIVE_UP and found.kernel is not None:
+            again = "once more" if found.kernel in self.values else "beside it"
             upcoming = NextBoot(
                 rung=self.twins.get(found.kernel, found.kernel),
-                reason=f"all so far are alike, and beside it another stretch may hide ({found.missed:.0%} in all)",
+                reason=f"all so far are alike; {again}, for another stretch may hide there ({found.missed:.0%} in all)",
             )
-        counts = {0: 1 - found.missed, 2: found.missed}
         return Standing(
-            rungs=tuple(self._rung(rung, 0.0 if rung in measured else None) for rung in self.rungs),
+            rungs=tuple(self._rung(rung, 0.0 if rung in self.measured else None) for rung in self.rungs),
             metric=self.chosen,
             boots=self.boots,
-            result=Result(edges=(), probability=1 - found.missed, decided=False, counts=counts),
+            result=Result(edges=(), probability=found.counts[0], decided=False, counts=dict(found.counts)),
+            missed=found.missed,
+            looked_for=math.expm1(found.step),
             next=upcoming,
         )
 
@@ -275,37 +276,38 @@ class _Fold:
             self.values[rung] = [worst - self.sign * _CRASH_STEP] * max(2, self.findings.faults[rung].failed)
         return frozenset(found)
 
-    def _search(self) -> Search:
-        plan = self.evidence.plan
+    def _search(self, noise: Noise | None = None, values: Values | None = None) -> Search:
+        plan, values = self.evidence.plan, self.values if values is None else values
         prior = ladder_prior(plan.rungs, self._counts())
         rules = Rules(
             confidence=plan.confidence,
             calibration=_CALIBRATION,
             # A/B has booted the ends often enough; that they overlap is then what it found.
             calibration_overlapping=_CALIBRATION,
-            build_cost=BUILD_COST if plan.built else FETCH_COST,
+            build_cost=cost_of(plan),
+            noise=noise,
         )
         search = Search(prior, rules)
-        for rung in sorted(self.values):
-            search.replay(Record(kernel=rung, value=value) for value in self.values[rung])
+        for rung in sorted(values):
+            search.replay(Record(kernel=rung, value=value) for value in values[rung])
         search.replay(Record(kernel=rung, value=None) for rung in sorted(self.skipped) if 0 < rung < self.last)
         for twin in self.evidence.twins:
             search.tie(twin.rung, twin.of)
         return search
 
     def _counts(self) -> dict[int, float]:
-        decision = self.evidence.ends_decision
+        plan, decision = self.evidence.plan, self.evidence.ends_decision
         assert decision is not None, "see stand"
         ends = {rung: self.raw[rung] for rung in (0, self.last) if rung in self.raw}
         apart = metric_choice.separation(self.metric, ends, self.evidence.experiment.margin)
         if self.crashed & {0, self.last}:
-            return edge_counts(self.evidence.plan.edges, Verdict.SLOWER, far_apart=True)
+            return edge_counts(plan, Verdict.SLOWER, far_apart=True)
         found = decision.comparisons.get(self.chosen.name)
         verdict = found.verdict if found else None
         if found is not None and found.ratio is not None and abs(math.log(found.ratio)) <= math.log1p(self.margin):
             # Sure to differ, and by less than anybody minds.
             verdict = Verdict.SAME
-        return edge_counts(self.evidence.plan.edges, verdict, far_apart=apart >= metric_choice.CLEAR)
+        return edge_counts(plan, verdict, far_apart=apart >= metric_choice.CLEAR)
 
     def _slow(self, other: np.ndarray) -> np.ndarray:
         """P(slow) of every rung, from P(not in the first end's state)."""

@@ -103,6 +103,11 @@ class BisectionPlan:
         return self.rungs[-1].commit is not None or bool(self.rungs[-1].title)
 
     @property
+    def of_options(self) -> bool:
+        """Whether its kernels differ by options of their configuration, and not by commits."""
+        return self.built and self.rungs[-1].commit is None
+
+    @property
     def last(self) -> int:
         """Index of the newer end."""
         return len(self.rungs) - 1

@@ -12,6 +12,7 @@ from harness.bisect.standing import Standing, stand, view_of
 from harness.errors import BuildError, DoesNotApplyError, HostError, NoKernelError
 from harness.interfaces import Bisections
 from harness.model.bisection import (
+    Answer,
     BisectionOutcome,
     BisectionPlan,
     CounterProof,
@@ -159,10 +160,8 @@ class BisectLoop:
         while True:
             standing = self._standing(search)
             self.ab.progress.searched(view_of(plan, standing))
-            if standing.next is not None:
-                if standing.boots >= search.request.max_boots:
-                    reason = f"the cap of {search.request.max_boots} boots is reached; a higher --max-boots goes on"
-                    return self._outcome(search, standing, reason), False
+            capped = standing.next is not None and standing.boots >= search.request.max_boots
+            if standing.next is not None and not capped:
                 if self.ahead is not None:
                     self.ahead([plan.rungs[rung].spec for rung in standing.ahead if rung not in search.kernels])
                 self._boot(search, standing.next.rung)
@@ -174,7 +173,9 @@ class BisectLoop:
             self._prove(search, standing, edge)
         for edge in standing.edges:
             self._counter(search, standing, edge)
-        return self._outcome(search, standing, ""), True
+        stopped = f"the cap of {search.request.max_boots} boots is reached" if capped else ""
+        outcome = self._outcome(search, standing, stopped)
+        return outcome, not capped or outcome.answer is Answer.FOUND
 
     def _standing(self, search: _Search) -> Standing:
         evidence = evidence_of(

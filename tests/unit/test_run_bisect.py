@@ -81,7 +81,35 @@ def test_like_ends_with_nothing_between_them(store: SqlStore) -> None:
     assert outcome.edges == ()
     assert 0 < outcome.missed <= 0.1
     assert "has been missed with probability" in outcome.reason
-    assert len(run.trials) <= 16
+    assert len(run.trials) <= 22
+
+
+def test_like_ends_of_a_noisy_metric_with_nothing_between_them(store: SqlStore) -> None:
+    run, outcome = loop(store, World(edges=(LAST + 1,), newest=1.0)).execute(request(metric="write_iops"))
+    assert outcome.answer is Answer.NOTHING, outcome.reason
+    assert 0 < outcome.missed <= 0.1
+    # Boots differ by 15 %: what is as small as the margin cannot be told from that.
+    assert re.search(r"differs from the ends by less than [1-4]\d %", outcome.reason)
+    assert len(run.trials) < 40
+
+
+@pytest.mark.parametrize("triple", [(10, 13, 14), (4, 9, 15), (2, 6, 8)])
+def test_a_stretch_beside_the_edge_that_the_ends_show(store: SqlStore, triple: tuple[int, int, int]) -> None:
+    _, outcome = loop(store, World(edges=triple, newest=1.0)).execute(request())
+    assert [edge.after for edge in outcome.edges] == list(triple)
+    assert outcome.answer is Answer.FOUND
+    assert outcome.missed == 0
+
+
+def test_an_edge_proven_at_the_cap_is_an_edge(store: SqlStore) -> None:
+    run, outcome = loop(store, World(edges=(8,), newest=1.0)).execute(request(max_boots=14))
+    assert edges(outcome) == [(7, 8, EdgeKind.REMOVED)]
+    assert outcome.answer is Answer.FOUND
+    assert outcome.missed > 0.1
+    assert "further stretches between the ends were not looked for" in outcome.reason
+    assert "the cap of 14 boots is reached" in outcome.reason
+    assert len(run.trials) == 6
+    assert store.run(run.id).state is RunState.FINISHED
 
 
 def test_a_named_noisy_metric_takes_more_boots_and_finds_the_same(store: SqlStore) -> None:

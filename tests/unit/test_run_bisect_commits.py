@@ -254,3 +254,15 @@ def test_the_proof_is_against_the_parent_where_the_line_leaves_commits_out(store
     assert edge.culprit.sha == sha(REMOVED)
     assert edge.proof_run is not None
     assert store.run(edge.proof_run).baseline.spec == spec_of(REMOVED - 1)
+
+
+def test_one_option_makes_the_difference_and_its_kernels_are_dear(store: SqlStore) -> None:
+    tree = Tree(edges=(22,))
+    asked = tree.asked()
+    rungs = tuple(replace(rung, commit=None, title=f"OPTION_{at}: n -> y") for at, rung in enumerate(asked.plan.rungs))
+    search = replace(loop(store, tree.boot, tree.resolve), effect=lambda _older, _newer: None)
+    _, outcome = search.execute(replace(asked, plan=replace(asked.plan, rungs=rungs)))
+    assert [(edge.before, edge.after) for edge in outcome.edges] == [(21, 22)]
+    assert outcome.answer is Answer.FOUND
+    # Both ends, and the halvings of 63 places: no kernel is built to look for a second option.
+    assert len(set(tree.built)) <= 2 + math.ceil(math.log2(COMMITS - 1)) + 1
