@@ -2,8 +2,8 @@
 
 A kernel is in one of two states: "first" is that of the ladder's first end, "other" is the one it may change to. Values
 (logs of a metric, one per boot) are Gaussian around the mean of their state. Either the noise is known, or means and
-spread are learned: integrated out under every hypothesis with its own assignment of kernels to states (normal-inverse-
-gamma priors, so marginals are ratios of gamma functions and predictives are Student's t). Far values count less.
+spread are learned: integrated out under every hypothesis with its own assignment of kernels to states (in closed form;
+predictives are Student's t). Far values count less.
 """
 
 import math
@@ -91,49 +91,82 @@ class KnownNoise:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearnedNoise:
-    """Means and one common spread are unknown: spread^2 ~ inverse gamma, mean | spread ~ N(centre, spread^2 / weight).
+    """Means and one common spread are unknown; where the means lie does not matter, only how far apart they are.
 
-    ``centre`` and the prior's spread come from the ends, which are measured before anything else.
+    The overall mean is flat, spread^2 ~ inverse gamma, and the difference D of the means has the moment prior
+    D^2 N(0, (scale spread)^2), mixed over scales: an edge without a difference is no edge, so such explanations weigh
+    little, and small differences are expected more often than great ones, which a few lucky boots may feign.
     """
 
-    centre: float
-    # How many values the prior on each mean is worth: 0.2 expects means some three spreads apart.
-    weight: float = 0.2
-    # Prior on the spread, worth `freedom` values.
-    freedom: float = 1.0
-    spread: float = 0.01
+    # A spread to begin with, and how many values it is worth: little, for it is seen in values that count anyway.
+    spread: float
+    freedom: float = 0.1
+    # Scales of the difference in spreads (it is likeliest at 1.4 of them), with their weights.
+    scales: tuple[float, ...] = (0.9, 2.5, 8.0)
+    weights: tuple[float, ...] = (0.9, 0.08, 0.02)
 
     def log_marginal(self, first: Sums, other: Sums) -> Floats:
-        """Normal-inverse-gamma marginal."""
-        squares = self._squares(first, other)
-        shape = (self.freedom + first.count + other.count) / 2
-        log_means = -0.5 * (np.log1p(first.count / self.weight) + np.log1p(other.count / self.weight))
-        return np.asarray(log_means - shape * np.log(squares / 2))
+        """Marginal over the overall mean, the difference, the spread and the scale of the difference."""
+        return np.asarray(special.logsumexp(self._log_scales(self._fit(first, other)), axis=0))
 
     def predictive(self, first: Sums, other: Sums, boots: int) -> tuple[Predictive, Predictive]:
-        """Student's t around the mean of the state's values."""
-        freedom = self.freedom + first.count + other.count
-        variance = self._squares(first, other) / freedom
+        """Student's t with the moments that the difference would have under a plain normal prior of these scales."""
+        fit = self._fit(first, other)
+        log_scales = self._log_scales(fit)
+        share = np.exp(log_scales - special.logsumexp(log_scales, axis=0))
+        variance = fit.squares / fit.freedom
         found = []
-        for sums in (first, other):
-            known = self.weight + sums.count
-            found.append(
-                Predictive(
-                    location=(self.weight * self.centre + sums.total) / known,
-                    scale=np.sqrt(variance * (1 / boots + 1 / known)),
-                    freedom=freedom,
-                )
-            )
+        for away in (-other.count / fit.count, first.count / fit.count):
+            location = fit.mean + away * fit.apart * fit.kept
+            mixed = (share * location).sum(axis=0)
+            width = variance * (1 / boots + 1 / fit.count + away**2 * fit.kept) + (location - mixed) ** 2
+            scale = np.sqrt((share * width).sum(axis=0))
+            found.append(Predictive(location=mixed, scale=scale, freedom=fit.freedom))
         return found[0], found[1]
 
-    def _squares(self, first: Sums, other: Sums) -> Floats:
-        """Sum of squares around both means, prior included."""
-        squares = np.full(np.shape(first.count), self.freedom * self.spread**2)
-        for sums in (first, other):
-            known = self.weight + sums.count
-            centred = sums.squares - 2 * self.centre * sums.total + self.centre**2 * sums.count
-            squares = squares + np.maximum(centred - (sums.total - self.centre * sums.count) ** 2 / known, 0)
-        return squares
+    def _log_scales(self, fit: "_Fit") -> Floats:
+        """Log weight of each scale of the difference, after the values."""
+        wide = _column(self.scales, fit.count) ** 2
+        log_normal = 0.5 * np.log(fit.kept / wide) - fit.freedom / 2 * np.log(fit.squares / 2)
+        # Mean of (D / (scale spread))^2 under the posterior of the normal prior.
+        moment = ((fit.apart * fit.kept) ** 2 * fit.freedom / fit.squares + fit.kept) / wide
+        return np.asarray(np.log(_column(self.weights, fit.count)) + log_normal + np.log(moment))
+
+    def _fit(self, first: Sums, other: Sums) -> "_Fit":
+        whole = first + other
+        mean = whole.total / whole.count
+        apart = other.total - other.count * mean
+        wide = _column(self.scales, whole.count) ** 2
+        kept = wide / (1 + first.count * other.count / whole.count * wide)
+        around = whole.squares - whole.count * mean**2 - apart**2 * kept
+        return _Fit(
+            count=whole.count,
+            mean=mean,
+            apart=apart,
+            kept=kept,
+            squares=self.freedom * self.spread**2 + np.maximum(around, 0),
+            freedom=self.freedom + whole.count - 1,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fit:
+    """Values of both states against a normal prior of the difference; `kept` and `squares` have a row per scale."""
+
+    count: Floats
+    mean: Floats
+    # Sum of the other state's values, each less the mean of all; times `kept` the expected difference.
+    apart: Floats
+    # Variance of the difference after the values, in spreads^2.
+    kept: Floats
+    # Sum of squares left, priors included, and the freedom that it has.
+    squares: Floats
+    freedom: Floats
+
+
+def _column(values: tuple[float, ...], like: Floats) -> Floats:
+    """One row per value, over arrays shaped like this one."""
+    return np.reshape(np.asarray(values, dtype=np.float64), (-1, *[1] * np.ndim(like)))
 
 
 def density(predictive: Predictive, values: Floats) -> Floats:

@@ -39,7 +39,7 @@ def log_odds(references: References, values: Sequence[float]) -> float:
 
     Means and spread are learned from the references and the boots themselves (harness.bisect.evidence).
     """
-    noise = LearnedNoise(centre=float(np.median(references.fast)), spread=references.spread)
+    noise = LearnedNoise(spread=references.spread)
     fast, slow, new = _sums(references.fast), _sums(references.slow), _sums(values)
     return float(noise.log_marginal(fast, slow + new) - noise.log_marginal(fast + new, slow))
 

@@ -237,8 +237,7 @@ class Search:
     def _noise(self) -> Noise:
         if self.rules.noise is not None:
             return self.rules.noise
-        first = self._values[self.ends[0]]
-        return LearnedNoise(centre=float(np.median(first)), spread=self._end_spread())
+        return LearnedNoise(spread=self._end_spread())
 
     def _end_spread(self) -> float:
         """Pooled standard deviation of both ends' boots, not below the resolution of a measurement."""
