@@ -1,15 +1,18 @@
 """Daemons of our own for tests, started by hand, with sockets, ports and keys of their own."""
 
+import fcntl
 import os
 import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 SSHD = shutil.which("sshd", path="/usr/sbin:/usr/local/sbin")
 
@@ -59,14 +62,23 @@ def _running(argv: Sequence[str | Path], log: Path, ready: Callable[[], bool]) -
 
 
 @contextmanager
+def _locked(file: IO[str]) -> Iterator[None]:
+    fcntl.flock(file, fcntl.LOCK_EX)
+    yield
+
+
+@contextmanager
 def system_daemon(folder: Path) -> Iterator[Path]:
-    """libvirt's system daemon; yields its socket, open to everybody."""
+    """libvirt's system daemon; yields its socket, open to everybody. Waits for that of another test to end."""
     (folder / "libvirtd.conf").write_text(f'unix_sock_dir = "{folder}"\nauth_unix_rw = "none"\n')
     connection = folder / "libvirt-sock"
     # It writes QEMU's log for the daemon, and does not end while that is there.
     logger = ["virtlogd", "--pid-file", folder / "logger.pid"]
     daemon = ["libvirtd", "--config", folder / "libvirtd.conf", "--pid-file", folder / "pid"]
     with (
+        # A host has room for one: its state lies below /run/libvirt.
+        (Path(tempfile.gettempdir()) / "kab-tests-system-daemon.lock").open("w") as lock,
+        _locked(lock),
         _running(logger, folder / "virtlogd.log", (folder / "logger.pid").exists),
         _running(daemon, folder / "libvirtd.log", connection.exists),
     ):

@@ -15,6 +15,8 @@ from harness.errors import HostError
 
 # What `spawn` gives.
 Process: TypeAlias = "subprocess.Popen[bytes]"
+# For `spawn`: what is written to the process's `stdin` reaches it.
+PIPE = subprocess.PIPE
 
 # Debian package that brings a tool, for the remedy of "not found".
 TOOL_PACKAGES: dict[str, str] = {

@@ -16,6 +16,9 @@ from harness.parse.buildlog import step_of
 
 # Builds give way to guests that measure.
 _NICE = "10"
+# A build begins when it is told to: what it starts could outlive a kab that was killed before its lease knew of it. It
+# is not told, but reads the end of the file, when kab is gone by then.
+_GATED = 'read -r go && exec "$@" </dev/null'
 _POLL_S = 0.2
 _END_TIMEOUT_S = 20.0
 _CCACHE_LIMIT = "5G"
@@ -109,7 +112,8 @@ def run_group(
 ) -> int:
     """Run a build at low priority until `follow` returns, and return its exit status; nothing of it outlives kab."""
     made = process.spawn(
-        ["setpriv", "--pdeathsig", "KILL", "--", "nice", "-n", _NICE, *argv],
+        ["setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", _GATED, "sh", "nice", "-n", _NICE, *argv],
+        stdin=process.PIPE,
         stdout=stdout,
         stderr=stderr,
         env=env,
@@ -122,6 +126,9 @@ def run_group(
         Path(f"/proc/{made.pid}/autogroup").write_text(_NICE)
     try:
         lease.add_process(made.pid, name, group=True)
+        assert made.stdin is not None
+        with contextlib.suppress(BrokenPipeError), made.stdin:
+            made.stdin.write(b"go\n")
         follow(made)
     finally:
         process.stop_group(made, timeout_s=_END_TIMEOUT_S)

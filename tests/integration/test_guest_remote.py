@@ -294,34 +294,32 @@ def test_a_guest_there(server: SshServer, lease: Lease, paths: Paths, tmp_path: 
         (tmp_path / name).write_bytes(os.urandom(MIB))
     name = f"kab-ir-{os.getpid()}"
     (tmp_path / name).mkdir()
-    with (
-        system_daemon(server.folder) as socket,
-        Connection(server.uri("system", socket=socket), paths=paths, lease=lease) as connection,
-    ):
-        host = connection.host
-        assert connection.versions()["libvirt"]
-        specs = [
-            DiskSpec(bus=DiskBus.NVME, size_bytes=16 * MIB),
-            DiskSpec(bus=DiskBus.VIRTIO_BLK, backend=DiskBackend.FILE, size_bytes=16 * MIB),
-        ]
-        disks = host.disks(destroy_data="")
-        with (
-            disks.attach(specs[0], serial="kab-0", scratch=tmp_path / f"{name}-0") as one,
-            disks.attach(specs[1], serial="kab-1", scratch=tmp_path / f"{name}-1") as other,
-        ):
-            plan = plan_of(name, host.share(tmp_path / "root"), tmp_path, (one, other))
-            parts = LibvirtHypervisor(connection, lease=lease)._parts(plan, tmp_path / "initramfs")
-            # Without a kernel: QEMU would look into it.
-            document = "\n".join(
-                line
-                for line in domain_xml(plan, parts).splitlines()
-                if not line.strip().startswith(("<kernel", "<initrd", "<cmdline"))
-            )
-            flags = libvirt.VIR_DOMAIN_START_PAUSED | libvirt.VIR_DOMAIN_START_AUTODESTROY
-            domain = connection.libvirt.createXML(document, flags)
-            assert domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED
-    # The end of the connection was the end of the domain.
-    eventually(lambda: subprocess.run(["pgrep", "-f", f"guest={name},"], check=False).returncode == 1)
+    with system_daemon(server.folder) as socket:
+        with Connection(server.uri("system", socket=socket), paths=paths, lease=lease) as connection:
+            host = connection.host
+            assert connection.versions()["libvirt"]
+            specs = [
+                DiskSpec(bus=DiskBus.NVME, size_bytes=16 * MIB),
+                DiskSpec(bus=DiskBus.VIRTIO_BLK, backend=DiskBackend.FILE, size_bytes=16 * MIB),
+            ]
+            disks = host.disks(destroy_data="")
+            with (
+                disks.attach(specs[0], serial="kab-0", scratch=tmp_path / f"{name}-0") as one,
+                disks.attach(specs[1], serial="kab-1", scratch=tmp_path / f"{name}-1") as other,
+            ):
+                plan = plan_of(name, host.share(tmp_path / "root"), tmp_path, (one, other))
+                parts = LibvirtHypervisor(connection, lease=lease)._parts(plan, tmp_path / "initramfs")
+                # Without a kernel: QEMU would look into it.
+                document = "\n".join(
+                    line
+                    for line in domain_xml(plan, parts).splitlines()
+                    if not line.strip().startswith(("<kernel", "<initrd", "<cmdline"))
+                )
+                flags = libvirt.VIR_DOMAIN_START_PAUSED | libvirt.VIR_DOMAIN_START_AUTODESTROY
+                domain = connection.libvirt.createXML(document, flags)
+                assert domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED
+        # The end of the connection was the end of the domain.
+        eventually(lambda: subprocess.run(["pgrep", "-f", f"guest={name},"], check=False).returncode == 1)
     assert [entry.name for entry in (server.base / "runs").iterdir()] == ["lock"]
 
 

@@ -33,6 +33,18 @@ $(O)/%.o: source.txt
 	@echo "  CC      $@"
 	@sed 's/^/$* /' source.txt > $@
 """
+KILLED_AT_THE_START = """\
+import os, signal, sys
+from pathlib import Path
+from harness.host.leases import Lease
+from harness.host.paths import Paths
+from harness.kbuild.make import run_group
+root = Path(sys.argv[1])
+Lease.add_process = lambda *_args, **_more: os.kill(os.getpid(), signal.SIGKILL)
+with Lease(Paths(cache=root / "cache", state=root / "state")) as lease, (root / "out").open("wb") as out:
+    argv = ["sh", "-c", "( touch " + str(root / "begun") + "; sleep 120 )"]
+    run_group(argv, name="sh", lease=lease, stdout=out, stderr=out, env=os.environ)
+"""
 OWNER = """\
 import sys
 from pathlib import Path
@@ -179,13 +191,23 @@ def test_the_environment_of_a_build_is_kabs_own(folder, paths, monkeypatch):
     assert " x86_64 Thu Jan  1 00:00:00 UTC 1970 [] command line" in folder.log.read_text().splitlines()
 
 
+def test_a_build_whose_kab_dies_before_its_lease_knows_of_it_never_begins(tmp_path):
+    """Its leader would die with kab, but nobody would end what the leader has started."""
+    script = tmp_path / "owner.py"
+    script.write_text(KILLED_AT_THE_START)
+    owner = subprocess.run([sys.executable, str(script), str(tmp_path)], check=False)
+    assert owner.returncode == -signal.SIGKILL
+    time.sleep(1)
+    assert not (tmp_path / "begun").exists()
+
+
 def test_a_build_gives_way_to_guests(paths):
     """Both to those of its session, and, where the host schedules by sessions, to those of others."""
     found: list[tuple[int, str]] = []
 
     def follow(made):
-        autogroup, until = Path(f"/proc/{made.pid}/autogroup"), time.monotonic() + 10
-        while os.getpriority(os.PRIO_PROCESS, made.pid) <= 0 and time.monotonic() < until:
+        autogroup, until = Path(f"/proc/{made.pid}/autogroup"), time.monotonic() + 60
+        while os.getpriority(os.PRIO_PROCESS, made.pid) < 10 and time.monotonic() < until:
             time.sleep(0.05)
         group = autogroup.read_text() if autogroup.exists() else "nice 10"
         found.append((os.getpriority(os.PRIO_PROCESS, made.pid), group))
