@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.bisect.findings import Evidence
+from harness.bisect.quiet import missed_text
 from harness.bisect.standing import Standing
 from harness.model.bisection import BisectionOutcome, BisectionPlan, CounterProof, Edge, EdgeKind, RungState
 from harness.model.run import Run
@@ -306,8 +307,8 @@ def _searched(mail: _Mail, outcome: BisectionOutcome | None) -> list[str]:
     )
     if outcome is not None and outcome.edges:
         text += f" Before any proof the search believed its result with probability {outcome.probability:.3g}."
-        if outcome.missed >= 0.001:
-            text += f" A further change, if there is one, has been missed with probability {outcome.missed:.2g}."
+        if missed := missed_text(outcome.missed):
+            text += f" {missed[0].upper()}{missed[1:]}."
     return wrap(text, width=WIDTH)
 
 

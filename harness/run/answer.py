@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from harness.bisect.quiet import missed_text
 from harness.bisect.standing import Standing
 from harness.bisect.suspects import likeliest, rank
 from harness.model.bisection import (
@@ -25,10 +26,6 @@ from harness.stats.faults import faulty_arms
 
 # Posterior probability below which the edges named are not worth a proof.
 WORTH_A_PROOF = 0.5
-# Probability of further edges from which it is said.
-_WORTH_A_WORD = 0.001
-# Probability of having missed a further stretch above which nobody can be said to have looked for one.
-_LOOKED = 0.5
 # The neighbour that is slow.
 _SLOW_ARM = {EdgeKind.REMOVED: Arm.CANDIDATE, EdgeKind.RESTORED: Arm.BASELINE}
 # What workloads declare for the filesystem that is tested by default.
@@ -119,14 +116,13 @@ def _answer(standing: Standing, edges: Sequence[Edge], stopped: str, wish: EdgeW
         return Answer.UNCERTAIN, standing.blocked
     if stopped and not (edges and all(edge.proven for edge in edges)):
         return Answer.UNCERTAIN, f"{stopped}; a higher --max-boots goes on"
-    missed = "further stretches between the ends were not looked for"
-    if standing.missed <= _LOOKED:
-        missed = f"a further stretch, if there is one, has been missed with probability {standing.missed:.2g}"
+    missed = missed_text(standing.missed)
     if not edges and (not result.edges or standing.small):
         if wish is EdgeWish.BOTH or result.probability < WORTH_A_PROOF:
             return Answer.UNCERTAIN, "no stretch that differs was found"
         less = f"{100 * standing.looked_for:.2g} %" if standing.looked_for else "the margin"
-        return Answer.NOTHING, f"what was booted differs from the ends by less than {less}; {missed}"
+        said = [f"what was booted differs from the ends by less than {less}", missed]
+        return Answer.NOTHING, "; ".join(filter(None, said))
     if not edges:
         return Answer.UNCERTAIN, f"there are edges, but none that was {wish}"
     if result.probability < WORTH_A_PROOF and not stopped:
@@ -134,6 +130,5 @@ def _answer(standing: Standing, edges: Sequence[Edge], stopped: str, wish: EdgeW
     unproven = [edge for edge in edges if not edge.proven]
     if unproven:
         return Answer.UNPROVEN, "; ".join(f"A/B of the {edge.kind} edge says {edge.verdict}" for edge in unproven)
-    said = [f"{'each edge is' if len(edges) > 1 else 'the edge is'} proven by A/B of its neighbours"]
-    said += [missed] * (standing.missed >= _WORTH_A_WORD) + [stopped] * bool(stopped)
-    return Answer.FOUND, "; ".join(said)
+    proven = f"{'each edge is' if len(edges) > 1 else 'the edge is'} proven by A/B of its neighbours"
+    return Answer.FOUND, "; ".join(filter(None, (proven, missed, stopped)))

@@ -7,7 +7,7 @@ import pytest
 
 from harness.bisect.evidence import Noise, Sums
 from harness.bisect.posterior import EdgePrior
-from harness.bisect.quiet import KnownStep, Values, listen, look, unseen
+from harness.bisect.quiet import KnownStep, Values, listen, look, missed_text, unseen
 from harness.bisect.search import Record, Rules, Search
 
 pytestmark = pytest.mark.unit
@@ -105,3 +105,9 @@ def test_a_wild_boot_neither_hides_a_step_nor_shows_one() -> None:
     assert found.step == pytest.approx(calm.step)
     values[20] = [value - 0.6 for value in values[20]]
     assert listen(noisy, values, 0.05, like=0.9) is None
+
+
+def test_what_was_not_looked_for_is_not_said_to_have_been_missed() -> None:
+    assert missed_text(0.0002) == ""
+    assert missed_text(0.08) == "a further stretch, if there is one, has been missed with probability 0.08"
+    assert missed_text(0.98) == "further stretches between the ends were not looked for"
