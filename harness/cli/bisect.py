@@ -67,7 +67,10 @@ def bisect() -> None:
 @click.option(
     "--build-fix", "build_fixes", metavar="REV", multiple=True, help="Apply this commit where one does not build."
 )
-@click.option("--series", metavar="PATCHES", help="A patch series (folder, quilt, mbox) on top of git:TREE@REV.")
+@click.option(
+    "--series", metavar="PATCHES", help="A patch series (folder, quilt, mailbox, Message-ID) on top of git:TREE@REV."
+)
+@click.option("--series-version", metavar="N", help="Of a mailbox with several versions, that of [PATCH vN] [newest].")
 @click.option(
     "--config-diff",
     nargs=2,
@@ -103,7 +106,7 @@ def run(ends: tuple[str, ...], file: Path | None, progress: str, **options: Any)
     asked = Asked(
         ends=ends,
         build=BuildOptions(**{name: options.pop(name) for name in ("config", "fragments", "compiler", "builder")}),
-        series=Path(series) if series else None,
+        series=series,
         config_diff=(Path(configs[0]), Path(configs[1])) if configs else None,
         **{name: options.pop(name) for name in _ASKED},
     )
@@ -129,6 +132,7 @@ _ASKED = (
     "confidence",
     "crash_is_slow",
     "resume",
+    "series_version",
     "fresh",
     "build_fixes",
     "from_run",

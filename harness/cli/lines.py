@@ -17,6 +17,7 @@ from harness.model.kernel import Kernel
 from harness.model.run import Run
 from harness.model.source import LOCALMOD, MICRO, BuildSettings, Commit, GitSpec, Operation, OperationKind
 from harness.parse.gitspec import git_text, is_git_range, parse_git, parse_git_range, with_operation
+from harness.parse.series import parse_version
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,12 +102,18 @@ def git_line(session: Session, ends: Sequence[str], options: BuildOptions, build
     return Line(rungs=tuple(rungs), build_fixes=_resolved(repository, build_fixes))
 
 
-def series_line(session: Session, series: Path, base: str, options: BuildOptions, build_fixes: Sequence[str]) -> Line:
-    """A patch series on top of a revision. Raises ConfigError, HostError, DoesNotApplyError."""
+def series_line(
+    session: Session, series: str, base: str, options: BuildOptions, build_fixes: Sequence[str], *, version: str | None
+) -> Line:
+    """A patch series, of its newest version or of `version`, on top of a revision.
+
+    Raises ConfigError, HostError, DoesNotApplyError.
+    """
+    wanted = parse_version(version) if version is not None else None
     spec = parse_git(base, base.removeprefix("git:"))
     repository = open_repository(session, spec.tree)
     first = repository.derive(repository.resolve(spec.revision), spec.operations)
-    shas = repository.add_series(first, series.expanduser())
+    shas = repository.add_series(first, series, version=wanted, say=session.progress.note)
     settled = replace(_base(session, spec, options), operations=())
     return Line(
         rungs=tuple(

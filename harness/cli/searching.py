@@ -60,7 +60,8 @@ class Asked:
     # Of kernels that are built.
     build: BuildOptions = field(default_factory=BuildOptions)
     build_fixes: tuple[str, ...] = ()
-    series: Path | None = None
+    series: str | None = None
+    series_version: str | None = None
     config_diff: tuple[Path, Path] | None = None
     from_run: str | None = None
     # A clone of Linux, for suspects.
@@ -178,12 +179,14 @@ def _planned(
 
 def _line(session: Session, ends: tuple[str, ...], asked: Asked) -> Line:
     """The kernels to search. Raises ConfigError, HostError, DoesNotApplyError (a patch of a series)."""
+    if asked.series_version is not None and asked.series is None:
+        raise ConfigError("--series-version is of a series", remedy="Name it with --series, or leave the option out.")
     if asked.series is not None:
         if len(ends) != 1:
             raise ConfigError(
                 "a patch series goes on top of one revision", remedy="Write kab bisect --series DIR git:TREE@REV."
             )
-        return series_line(session, asked.series, ends[0], asked.build, asked.build_fixes)
+        return series_line(session, asked.series, ends[0], asked.build, asked.build_fixes, version=asked.series_version)
     if asked.config_diff is not None:
         if len(ends) != 1:
             raise ConfigError(

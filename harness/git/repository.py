@@ -2,7 +2,7 @@
 
 import difflib
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -131,10 +131,20 @@ class Repository:
         """The newest commit that both contain (full hashes). Raises ConfigError when there is none."""
         return history.fork(self._own, one, other)
 
-    def add_series(self, base: str, source: Path) -> tuple[str, ...]:
+    def add_series(
+        self,
+        base: str,
+        source: str | Path,
+        *,
+        version: tuple[int, ...] | None = None,
+        say: Callable[[str], None] | None = None,
+    ) -> tuple[str, ...]:
         """One commit for each patch of `source`, the first on top of `base`; the same ones each time.
 
-        `source` is a folder of mails or patches, a quilt folder (with its file ``series``), or one mbox. Raises
-        DoesNotApplyError naming the patch and its files; ConfigError when there are no patches.
+        `source` is a folder of mails or patches, a quilt folder (with its file ``series``), a Maildir, a mailbox, or a
+        Message-ID; `version` that of the series, the newest where it is None. `say` hears what was left out. Raises
+        DoesNotApplyError naming the patch and its files; ConfigError when there is no whole series.
         """
-        return series.add_series(self._own, base, source)
+        if say is None:
+            return series.add_series(self._own, base, str(source), version=version)
+        return series.add_series(self._own, base, str(source), version=version, say=say)

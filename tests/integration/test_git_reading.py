@@ -238,7 +238,7 @@ def test_nothing_of_the_user_changes(tree: Path, tmp_path: Path, monkeypatch: py
     repository.derive(repository.resolve("main~2"), [operation("merge", "side~1")])
     repository.derive(newer, [operation("revert", "side")])
     repository.checkout(tmp_path / "work", newer)
-    repository.add_series(repository.resolve("main~2"), files[0])
+    repository.add_series(repository.resolve("main~2"), files[0].parent)
     assert state(tree) == before
     assert not (tmp_path / "hook-ran").exists()
     assert b"\r" not in (tmp_path / "work/Makefile").read_bytes()
