@@ -3,8 +3,8 @@
 import os
 import re
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.errors import ConfigError, HostError, KabError
@@ -68,6 +68,15 @@ class Git:
         if check and done.status != 0:
             raise self.failure(done)
         return done
+
+    def with_settings(self, settings: Iterable[tuple[str, str]]) -> "Git":
+        """The same git with more settings, each above what the repository's configuration says."""
+        variables = dict(self.variables)
+        count = int(variables.get("GIT_CONFIG_COUNT", 0))
+        for key, value in settings:
+            variables |= {f"GIT_CONFIG_KEY_{count}": key, f"GIT_CONFIG_VALUE_{count}": value}
+            count += 1
+        return replace(self, variables={**variables, "GIT_CONFIG_COUNT": str(count)})
 
     def text(
         self, *arguments: str | Path, stdin: bytes | None = None, variables: Mapping[str, str] | None = None

@@ -15,6 +15,7 @@ from harness.git.clone import Clone
 from harness.git.command import Git, trusted_folders
 from harness.host.files import write_atomically
 from harness.host.locks import lock
+from harness.parse.foreign import printable
 
 _LOCK_TIMEOUT_S = 120.0
 _ALTERNATES = "objects/info/alternates"
@@ -22,8 +23,16 @@ _ALTERNATES = "objects/info/alternates"
 
 def look_at(tree: Path) -> tuple[Git, Clone]:
     """The user's repository at `tree`: a work tree's top, a linked work tree, or a bare one. Raises ConfigError."""
-    tree = tree.expanduser().absolute()
-    if not tree.is_dir():
+    try:
+        tree = tree.expanduser().absolute()
+        there = tree.is_dir()
+    except (OSError, RuntimeError, ValueError) as error:
+        # The home of nobody, a name that is too long, or one with a NUL.
+        raise ConfigError(
+            f"cannot look at {printable(str(tree))}: {printable(str(error), limit=200)}",
+            remedy="Name a git work tree, or a bare repository.",
+        ) from error
+    if not there:
         raise ConfigError(f"there is no folder {tree}", remedy="Name a git work tree, or a bare repository.")
     git = Git(tree.resolve(), trusted_folders())
     words = ("--path-format=absolute", "--show-object-format", "--git-common-dir", "--git-path", "objects")
@@ -48,6 +57,25 @@ def look_at(tree: Path) -> tuple[Git, Clone]:
         promisor=_promisor(git),
     )
     return git, clone
+
+
+def unfiltered(git: Git) -> Git:
+    """The same git where no attribute, be it of the tree or of the repository, makes a file run a program.
+
+    `git status` sends a file whose time has changed through the clean filter that its attributes name. Raises
+    ConfigError for a filter whose name is no text.
+    """
+    # By names, and not by attributes: what has no program cannot run one, whoever names it.
+    listed = git.run("config", "-z", "--name-only", "--get-regexp", r"^filter\.", check=False).stdout
+    if "\ufffd" in listed:
+        # Such a name cannot be said to git here, so its program could not be kept from running.
+        raise ConfigError(f"{git.folder}: its configuration names a filter in bytes that are no UTF-8")
+    filters = sorted({key.rpartition(".")[0] for key in listed.split("\0") if key})
+    return git.with_settings(
+        (f"{name}.{key}", value)
+        for name in filters
+        for key, value in (("clean", ""), ("smudge", ""), ("process", ""), ("required", "false"))
+    )
 
 
 def prepare(clone: Clone, folder: Path) -> Git:

@@ -86,11 +86,14 @@ class Repository:
             yield blob, path
 
     def dirty(self) -> bool:
-        """Whether tracked files of the user's work tree differ from its HEAD; never of a bare repository."""
+        """Whether tracked files of the user's work tree differ from its HEAD; never of a bare repository.
+
+        No filter of the user's runs: a file whose time has changed is compared as it lies there.
+        """
         if self._user.text("rev-parse", "--is-inside-work-tree") != "true":
             return False
         words = ("--porcelain", "--untracked-files=no", "--no-renames", "--ignore-submodules=all")
-        return bool(self._user.text("status", *words))
+        return bool(own.unfiltered(self._user).text("status", *words))
 
     def derive(self, sha: str, operations: Sequence[Operation]) -> str:
         """The commit that `operations`, one after the other, make of `sha`; always the same one.

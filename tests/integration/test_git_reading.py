@@ -64,10 +64,10 @@ def test_an_ambiguous_prefix_is_said_to_be_so(opened: Repository, tree: Path) ->
         opened.resolve(commit[:4])
 
 
-@pytest.mark.parametrize("name", ["fs", "../plain", "missing", "Makefile"])
+@pytest.mark.parametrize("name", ["fs", "../plain", "missing", "Makefile", "x" * 5000, "x\0y"])
 def test_what_is_no_repository_is_refused(tree: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "plain").mkdir()
-    with pytest.raises(ConfigError, match=r"not a git repository|there is no folder"):
+    with pytest.raises(ConfigError, match=r"not a git repository|there is no folder|cannot look at"):
         Repository.open(tree / name, tmp_path / "own")
 
 
@@ -248,3 +248,60 @@ def test_an_unwritable_folder_is_the_hosts_fault(tree: Path, tmp_path: Path) -> 
     (tmp_path / "file").touch()
     with pytest.raises(HostError, match="cannot open the lock file"):
         Repository.open(tree, tmp_path / "file/own")
+
+
+# Programs that a repository's configuration can name, each for something that reading might do.
+_PROGRAMS = (
+    "core.alternateRefsCommand", "core.askPass", "core.editor", "core.fsmonitor", "core.gitProxy", "core.pager",
+    "core.sshCommand", "credential.helper", "diff.evil.command", "diff.evil.textconv", "diff.external",
+    "filter.evil.clean", "filter.evil.smudge", "filter.odd.na=me.process", "gpg.program", "gpg.ssh.program",
+    "hook.evil.command", "merge.evil.driver", "remote.origin.uploadpack", "sequence.editor",
+    "uploadpack.packObjectsHook",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("attributes", [".gitattributes", ".git/info/attributes"])
+@pytest.mark.parametrize("broken", [False, True])
+def test_reading_a_tree_runs_nothing_of_its_owner(tree: Path, tmp_path: Path, broken: bool, attributes: str) -> None:
+    (tree / attributes).parent.mkdir(exist_ok=True)
+    (tree / attributes).write_text("* filter=evil diff=evil merge=evil\nfs/* filter=odd.na=me\n")
+    if attributes.startswith(".gitattributes"):
+        git(tree, "add", attributes)
+        git(tree, "commit", "-qm", "attributes")
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\ntouch {tmp_path}/ran\n" + ("exit 1\n" if broken else "cat\n"))
+    program.chmod(0o755)
+    for key in _PROGRAMS:
+        git(tree, "config", key, str(program))
+    for key in ("filter.evil.required", "filter.odd.na=me.required", "log.showSignature", "commit.gpgSign"):
+        git(tree, "config", key, "true")
+    git(tree, "config", "hook.evil.event", "post-index-change")
+    for hook in ("post-index-change", "fsmonitor-watchman", "reference-transaction", "post-checkout"):
+        (tree / ".git/hooks").mkdir(exist_ok=True)
+        (tree / ".git/hooks" / hook).write_bytes(program.read_bytes())
+        (tree / ".git/hooks" / hook).chmod(0o755)
+    # git cannot believe its index about these, and has to look.
+    for name in ("Makefile", "fs/file.c"):
+        os.utime(tree / name, (1, 1))
+    before = state(tree)
+    repository = Repository.open(tree, tmp_path / "own")
+    assert repository.dirty() is False
+    older, newer = repository.resolve("v1"), repository.resolve("main")
+    repository.commits(older, newer)
+    repository.subjects(older, newer, ["fs"])
+    repository.touching(older, newer, ["fs"])
+    repository.derive(newer, [operation("revert", "side")])
+    repository.checkout(tmp_path / "work", newer)
+    assert state(tree) == before
+    (tree / "fs/file.c").write_text("changed\n")
+    assert repository.dirty() is True
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_filter_that_cannot_be_named_is_refused_and_the_home_of_nobody_too(tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="cannot look at ~nobody-of-this-name"):
+        Repository.open(Path("~nobody-of-this-name/linux"), tmp_path / "own")
+    with (tree / ".git/config").open("ab") as config:
+        config.write(b'[filter "\xff"]\n\tclean = false\n')
+    with pytest.raises(ConfigError, match="no UTF-8"):
+        Repository.open(tree, tmp_path / "own").dirty()
