@@ -237,4 +237,7 @@ def _spec(text: str) -> GitSpec:
 
 
 def _absolute(path: Path | str) -> Path:
-    return Path(path).expanduser().absolute()
+    try:
+        return Path(path).expanduser().absolute()
+    except RuntimeError as error:
+        raise ConfigError(f"cannot look at {path}: {error}") from error

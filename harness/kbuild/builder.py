@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import BuildError, ConfigError, HostError
+from harness.errors import BuildError, ConfigError, HostError, NoKernelError
 from harness.git.repository import Repository
 from harness.host import locks, process
 from harness.host.leases import Lease
@@ -19,6 +19,7 @@ from harness.kbuild.folder import BuildFolder, cannot_write, folder_lock
 from harness.kbuild.make import Make, find_ccache
 from harness.kbuild.recipe import Recipe, read_recipe
 from harness.model.source import BuildSettings, Commit
+from harness.parse.foreign import printable
 from harness.parse.fragment import config_values, tree_version
 
 _LOCK_TIMEOUT_S = 7200.0
@@ -77,9 +78,18 @@ class Builder:
         self._progress = progress
 
     def request(self, repository: Repository, commit: Commit, settings: BuildSettings) -> BuildRequest:
-        """What building `commit` means. Raises ConfigError (configuration, compiler), HostError (no compiler)."""
+        """What building `commit` means.
+
+        Raises NoKernelError for a tree that is none, ConfigError (configuration, compiler), HostError (no compiler).
+        """
         recipe = read_recipe(settings)
         version = tree_version(repository.text(commit.sha, "Makefile") or "")
+        if version is None and repository.text(commit.sha, "arch/x86/Kconfig") is None:
+            raise NoKernelError(
+                f"{printable(str(repository.tree))} holds no Linux at {commit.short} ({printable(commit.title)}): its "
+                "Makefile tells no version",
+                remedy="Name the top of a clone of Linux, and a revision of it; or a builder: git:TREE@REV,builder=FILE.",
+            )
         compiler = choose_compiler(settings.compiler, version)
         ccache = "ccache" if find_ccache(self._paths.cache) else ""
         parts = (repository.name, recipe.base_digest, compiler.name, compiler.identity, ccache, _SCHEME)
@@ -173,7 +183,7 @@ class Builder:
         # As in the tree, wherever that lies.
         line = line.replace(f"{folder.source}/", "").replace("../source/", "")
         return BuildError(
-            f"{commit.short} (`{commit.title}`) does not build with {request.compiler.name}: {line}",
+            f"{commit.short} (`{printable(commit.title)}`) does not build with {request.compiler.name}: {line}",
             remedy=f"The whole output of `{what}`: {folder.log}",
             log=log,
         )

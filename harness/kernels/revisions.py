@@ -27,10 +27,9 @@ class Revisions:
 
     def commit(self, spec: GitSpec) -> tuple[Repository, Commit]:
         """The commit of a spec, its operations done. Raises ConfigError, DoesNotApplyError, HostError."""
-        tree = spec.tree.expanduser().absolute()
-        repository = self._repositories.get(tree)
+        repository = self._repositories.get(spec.tree)
         if repository is None:
-            repository = self._repositories[tree] = Repository.open(tree, self._paths.git)
+            repository = self._repositories[spec.tree] = Repository.open(spec.tree, self._paths.git)
         sha = repository.derive(repository.resolve(spec.revision), spec.operations)
         return repository, repository.commit(sha)
 

@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 
-from harness.errors import BuildError, ConfigError, HostError
+from harness.errors import BuildError, ConfigError, HostError, NoKernelError
 from harness.git.repository import Repository
 from harness.host.leases import Lease, reclaim
 from harness.host.locks import try_lock
 from harness.host.paths import Paths
+from harness.kbuild.builder import Builder
 from harness.kbuild.compiler import choose_compiler, identify
 from harness.kbuild.configure import failure_of
 from harness.kbuild.external import run_builder
 from harness.kbuild.folder import BuildFolder, folder_lock, prune
 from harness.kbuild.make import Make, run_group
 from harness.kernels.library import KernelLibrary
+from harness.model.source import BuildSettings
 
 pytestmark = pytest.mark.integration
 
@@ -254,6 +256,24 @@ def history(tmp_path: Path) -> Path:
     git(tree, "add", ".")
     git(tree, "commit", "-qm", "second")
     return tree
+
+
+def test_a_tree_that_is_no_kernel_is_refused_before_it_is_built(history, paths):
+    repository = Repository.open(history, paths.git)
+    make = Builder(paths)
+    assert make.request(repository, repository.commit(repository.resolve("HEAD")), BuildSettings()).version == (6, 1, 0)
+    for text in ("all:\n", "VERSION = 6\nPATCHLEVEL = x\n", None):
+        (history / "Makefile").unlink() if text is None else (history / "Makefile").write_text(text)
+        git(history, "commit", "-qam", "no kernel")
+        with pytest.raises(NoKernelError, match="holds no Linux at .* its Makefile tells no version") as caught:
+            make.request(repository, repository.commit(repository.resolve("HEAD")), BuildSettings())
+        assert caught.value.exit_code == 129
+    # One commit of a kernel that breaks the Makefile is still a kernel, which does not build.
+    (history / "arch/x86").mkdir(parents=True)
+    (history / "arch/x86/Kconfig").touch()
+    git(history, "add", ".")
+    git(history, "commit", "-qm", "broken")
+    assert make.request(repository, repository.commit(repository.resolve("HEAD")), BuildSettings()).version is None
 
 
 def builder(tmp_path: Path, text: str) -> Path:
