@@ -103,7 +103,13 @@ def git_line(session: Session, ends: Sequence[str], options: BuildOptions, build
 
 
 def series_line(
-    session: Session, series: str, base: str, options: BuildOptions, build_fixes: Sequence[str], *, version: str | None
+    session: Session,
+    series: str | Path,
+    base: str,
+    options: BuildOptions,
+    build_fixes: Sequence[str],
+    *,
+    version: str | None = None,
 ) -> Line:
     """A patch series, of its newest version or of `version`, on top of a revision.
 

@@ -88,7 +88,7 @@ class Builder:
             raise NoKernelError(
                 f"{printable(str(repository.tree))} holds no Linux at {commit.short} ({printable(commit.title)}): its "
                 "Makefile tells no version",
-                remedy="Name the top of a clone of Linux, and a revision of it; or a builder: git:TREE@REV,builder=FILE.",
+                remedy="Name the top of a clone of Linux, and a revision of it; or builder=FILE.",
             )
         compiler = choose_compiler(settings.compiler, version)
         ccache = "ccache" if find_ccache(self._paths.cache) else ""

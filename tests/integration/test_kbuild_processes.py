@@ -265,7 +265,7 @@ def test_a_tree_that_is_no_kernel_is_refused_before_it_is_built(history, paths):
     for text in ("all:\n", "VERSION = 6\nPATCHLEVEL = x\n", None):
         (history / "Makefile").unlink() if text is None else (history / "Makefile").write_text(text)
         git(history, "commit", "-qam", "no kernel")
-        with pytest.raises(NoKernelError, match="holds no Linux at .* its Makefile tells no version") as caught:
+        with pytest.raises(NoKernelError, match=r"holds no Linux at .* its Makefile tells no version") as caught:
             make.request(repository, repository.commit(repository.resolve("HEAD")), BuildSettings())
         assert caught.value.exit_code == 129
     # One commit of a kernel that breaks the Makefile is still a kernel, which does not build.
