@@ -121,13 +121,16 @@ _KINDS: Mapping[type, str] = {Scalar: "single value", Items: "list", Table: "map
 
 
 class _Loader(yaml.BaseLoader):
-    """Composes nodes; refuses aliases, with their line."""
+    """Composes nodes; refuses anchors and aliases, with their line."""
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        mark = event.start_mark
         if self.check_event(yaml.AliasEvent):
-            event: Any = self.peek_event()  # type: ignore[no-untyped-call]
-            mark = event.start_mark
             raise yaml.MarkedYAMLError(problem="aliases are not supported", problem_mark=mark)
+        if event.anchor is not None:
+            # Also one that nobody refers to: what it was meant for is not there.
+            raise yaml.MarkedYAMLError(problem=f"anchors such as &{event.anchor} are not supported", problem_mark=mark)
         return super().compose_node(parent, index)
 
 
