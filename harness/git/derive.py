@@ -122,7 +122,9 @@ def full_hash(git: Git, revision: str) -> str | None:
     """The commit that `revision` names in this repository, or None. Raises ConfigError where a prefix is ambiguous."""
     if revision.startswith("-"):
         return None
-    done = git.run("rev-parse", "--verify", f"{revision}^{{commit}}", check=False)
+    # What follows ":/" is all a text to look for, and what is found is a commit.
+    peeled = revision if revision.startswith(":/") else f"{revision}^{{commit}}"
+    done = git.run("rev-parse", "--verify", peeled, check=False)
     if done.status == 0:
         return done.stdout.strip()
     if "is ambiguous" in done.stderr:

@@ -14,7 +14,19 @@ pytestmark = pytest.mark.integration
 
 
 def test_revisions_mean_what_they_mean_to_the_user(opened: Repository, tree: Path) -> None:
-    for revision in ("HEAD", "main", "v1", "side~1", "HEAD@{0}", "main~1^2", git(tree, "rev-parse", "--short", "v1")):
+    assert opened.resolve(":/fs-two") == git(tree, "rev-parse", "side~1")
+    for revision in (
+        "HEAD",
+        "@",
+        "@~1",
+        "@{0}",
+        "main",
+        "v1",
+        "side~1",
+        "HEAD@{0}",
+        "main~1^2",
+        git(tree, "rev-parse", "--short", "v1"),
+    ):
         assert opened.resolve(revision) == git(tree, "rev-parse", f"{revision}^{{commit}}")
 
 

@@ -44,6 +44,44 @@ LINUX = Path("~/linux")
                 ),
             ),
         ),
+        ("git:~/linux@@", GitSpec(tree=LINUX, revision="@")),
+        ("git:~/linux@@~1", GitSpec(tree=LINUX, revision="@~1")),
+        ("git:~/linux@@^2", GitSpec(tree=LINUX, revision="@^2")),
+        ("git:~/linux@@{1}", GitSpec(tree=LINUX, revision="@{1}")),
+        ("git:~/linux@@{upstream}~2", GitSpec(tree=LINUX, revision="@{upstream}~2")),
+        ("git:..@@", GitSpec(tree=Path(".."), revision="@")),
+        ("git:..@HEAD", GitSpec(tree=Path(".."), revision="HEAD")),
+        ("git:/home/a@b/linux@@~1", GitSpec(tree=Path("/home/a@b/linux"), revision="@~1")),
+        ("git:~/linux@:/fix the lock", GitSpec(tree=LINUX, revision=":/fix the lock")),
+        ("git:~/linux@:/mail a@b.c: x, y..z", GitSpec(tree=LINUX, revision=":/mail a@b.c: x, y..z")),
+        (
+            "git:~/linux@:/a, b,cc=gcc-12",
+            GitSpec(tree=LINUX, revision=":/a, b", build=BuildSettings(compiler="gcc-12")),
+        ),
+        (
+            "git:~/linux@v7.1+revert=@~1",
+            GitSpec(tree=LINUX, revision="v7.1", operations=(Operation(kind=OperationKind.REVERT, revision="@~1"),)),
+        ),
+        (
+            "git:~/linux@@+pick=:/fix, at last",
+            GitSpec(
+                tree=LINUX,
+                revision="@",
+                operations=(Operation(kind=OperationKind.PICK, revision=":/fix, at last"),),
+            ),
+        ),
+        (
+            "git:/src/linux,stable@v6.1,config=/a,b.config,fragment=/c@d,e",
+            GitSpec(
+                tree=Path("/src/linux,stable"),
+                revision="v6.1",
+                build=BuildSettings(config="/a,b.config", fragments=(Path("/c@d,e"),)),
+            ),
+        ),
+        (
+            "git:/src/a,,cc=b@v1,,2,config=/a,,cc=x",
+            GitSpec(tree=Path("/src/a,cc=b"), revision="v1,2", build=BuildSettings(config="/a,cc=x")),
+        ),
         (
             "git:~/linux@v7.1,builder=./build.sh",
             GitSpec(tree=LINUX, revision="v7.1", build=BuildSettings(builder=Path("build.sh"))),
@@ -66,6 +104,14 @@ def test_forms(text, spec):
         ("git:~/linux@v6.12,config", "cannot read `config`"),
         ("git:~/linux@v6.12,cc=", "cannot read `cc=`"),
         ("git:~/linux@v6.12,compiler=gcc", "there is no option `compiler`"),
+        ("git:~/linux@v6.12,cc=gcc,compiler=gcc", "there is no option `compiler`"),
+        ("git:~/linux@v6.12,cc=gcc,localmod", "cannot read `localmod`"),
+        ("git:~/linux@v6.12+pick=x,config", "cannot read `config`"),
+        ("git:~/linux@@~1..@", "is a range of revisions"),
+        ("git:~/linux@v6.12+revert=", "names no revision"),
+        ("git:~/linux@v6.12\x1b[2J,x", "cannot read `x`"),
+        ("git:a\0b@c", "holds a NUL"),
+        ("git:@@", "names no revision of a tree"),
     ],
 )
 def test_what_is_no_spec(text, said):
@@ -80,6 +126,19 @@ def test_ranges():
     assert is_git_range("git:../linux@v6.7..HEAD")
     assert not is_git_range("git:../linux@v6.7")
     assert not is_git_range("git:a..b/linux@v6.7,fragment=../x")
+    for text, older, newer in (
+        ("git:~/linux@@~5..@", "@~5", "@"),
+        ("git:~/linux@v1..@", "v1", "@"),
+        ("git:~/linux@v1..@~1", "v1", "@~1"),
+        ("git:..@v1..@^2", "v1", "@^2"),
+        ("git:~/linux@@{u}..main", "@{u}", "main"),
+        ("git:~/linux@@..main", "@", "main"),
+    ):
+        assert is_git_range(text)
+        spec, last = parse_git_range(text)
+        assert (spec.revision, last) == (older, newer)
+    assert not is_git_range("git:~/linux@:/x..y")
+    assert not is_git_range("git:~/linux..x")
 
 
 @pytest.mark.parametrize("text", ["git:~/linux@v6.7", "git:~/linux@..v7.2", "git:~/linux@v6.7..", "git:~/l@a...b"])
@@ -88,7 +147,7 @@ def test_what_is_no_range(text):
         parse_git_range(text)
 
 
-NAMES = st.from_regex(r"[A-Za-z0-9_/-]{1,12}", fullmatch=True).filter(lambda name: name.strip("/"))
+NAMES = st.from_regex(r"[A-Za-z0-9_/,=-]{1,12}", fullmatch=True).filter(lambda name: name.strip("/"))
 OPERATIONS = st.builds(Operation, kind=st.sampled_from(OperationKind), revision=NAMES)
 
 
