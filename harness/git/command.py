@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.errors import ConfigError, HostError, KabError
 from harness.git.clone import Clone
 from harness.host import process
+from harness.parse.foreign import printable
 
 _TIMEOUT_S = 1800.0
 # Only one that merges two revisions without a work tree will do.
@@ -86,7 +87,8 @@ class Git:
 
     def failure(self, done: process.Completed) -> KabError:
         """The error for a git that failed: of the user's clone where objects are missing, else of the host."""
-        said = done.stderr.strip() or done.stdout.strip()
+        # git says names of files and revisions as they are.
+        said = printable(done.stderr.strip() or done.stdout.strip(), lines=True)
         if "dubious ownership" in said:
             return ConfigError(
                 f"git refuses to read {self.folder}: it belongs to another user",

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from harness.errors import ConfigError, DoesNotApplyError
 from harness.git.command import Git
 from harness.model.source import Operation, OperationKind
+from harness.parse.foreign import printable
 
 # Two people who derive the same revision get the same hash.
 PERSON = {
@@ -65,7 +66,7 @@ def _change(git: Git, base: str, commit: str, kind: OperationKind) -> str:
     shared = commit_tree(git, before, (), "before\n")
     ours = commit_tree(git, old, (shared,), "ours\n")
     theirs = commit_tree(git, after, (shared,), "theirs\n")
-    tree = _merged(git, ours, theirs, f'{doing} {commit[:12]} ("{change.title}") on {base[:12]}')
+    tree = _merged(git, ours, theirs, f'{doing} {commit[:12]} ("{printable(change.title)}") on {base[:12]}')
     if tree == old:
         return base
     message = (
@@ -111,7 +112,7 @@ def _merged(git: Git, ours: str, theirs: str, doing: str) -> str:
 def some(files: list[str]) -> str:
     """A list of files for a message, not all of a long one."""
     more = f" and {len(files) - _NAMED_FILES} more" if len(files) > _NAMED_FILES else ""
-    return ", ".join(files[:_NAMED_FILES]) + more
+    return ", ".join(printable(file) for file in files[:_NAMED_FILES]) + more
 
 
 def _seconds(git: Git, commit: str) -> int:
@@ -130,8 +131,8 @@ def full_hash(git: Git, revision: str) -> str | None:
     if "is ambiguous" in done.stderr:
         known = [line.removeprefix("hint:").strip() for line in done.stderr.splitlines() if line.startswith("hint:  ")]
         raise ConfigError(
-            f"`{revision}` is ambiguous: several objects of {git.folder} start so",
-            remedy="\n".join(["Write more digits:", *known]),
+            f"`{printable(revision)}` is ambiguous: several objects of {printable(str(git.folder))} start so",
+            remedy="\n".join(["Write more digits:", *map(printable, known)]),
         )
     if "dubious ownership" in done.stderr:
         raise git.failure(done)

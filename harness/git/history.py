@@ -8,8 +8,16 @@ from harness.git.clone import Clone
 from harness.git.command import Git
 from harness.git.derive import is_ancestor
 from harness.model.source import Commit
+from harness.parse.foreign import printable
 
-_FIELDS = ("%H", "%P", "%T", "%s", "%an", "%ae", "%cI")
+_SIGNERS = "%(trailers:key=Signed-off-by,valueonly=true,unfold=true,separator=%x01)"
+_FIELDS = ("%H", "%P", "%T", "%s", "%an", "%ae", "%cI", _SIGNERS)
+# In the messages of commits that are meant for stable kernels, or that stable kernels took.
+_STABLE = (
+    r"^Cc:.*stable@(vger\.)?kernel\.org",
+    r"^\[? ?commit [0-9a-f]{40} upstream",
+    r"^\[? ?Upstream commit [0-9a-f]{40}",
+)
 # So many commits take some 6 MB; without paths the whole history of Linux would be listed.
 MOST_LISTED = 50_000
 _FORMAT = "--format=" + "%x00".join(_FIELDS)
@@ -17,7 +25,7 @@ _FORMAT = "--format=" + "%x00".join(_FIELDS)
 
 def read_commit(git: Git, sha: str) -> Commit:
     """One commit."""
-    return _commits(git.run("log", "-z", "--no-walk", _FORMAT, sha).stdout)[0]
+    return _read(git, "--no-walk", sha)[0]
 
 
 def read_history(git: Git, older: str, newer: str) -> tuple[Commit, ...]:
@@ -28,7 +36,7 @@ def read_history(git: Git, older: str, newer: str) -> tuple[Commit, ...]:
     check_related(git, older, newer)
     range_ = ("--topo-order", "--reverse", newer, f"^{older}")
     _check_whole(git, older, newer)
-    return tuple(_commits(git.run("log", "-z", "--no-show-signature", _FORMAT, *range_).stdout))
+    return tuple(_read(git, *range_))
 
 
 def read_subjects(git: Git, older: str, newer: str, paths: Sequence[str]) -> tuple[tuple[str, str], ...]:
@@ -64,7 +72,8 @@ def read_touching(git: Git, older: str, newer: str, paths: Sequence[str]) -> fro
     done = git.run("log", "--full-history", "--format=%H %P", newer, f"^{older}", "--", *paths, check=False)
     if done.status != 0 and ("pathspec" in done.stderr or "outside repository" in done.stderr):
         raise ConfigError(
-            f"git cannot use these paths: {done.stderr.strip()}", remedy="Name paths from the top of the tree."
+            f"git cannot use these paths: {printable(done.stderr.strip(), lines=True)}",
+            remedy="Name paths from the top of the tree.",
         )
     if done.status != 0:
         raise git.failure(done)
@@ -74,7 +83,7 @@ def read_touching(git: Git, older: str, newer: str, paths: Sequence[str]) -> fro
     found |= _own_changes(git, [words[0] for words in listed if len(words) > 2], paths)
     if not found:
         raise ConfigError(
-            f"nothing between {older[:12]} and {newer[:12]} changes {', '.join(paths)}",
+            f"nothing between {older[:12]} and {newer[:12]} changes {', '.join(map(printable, paths))}",
             remedy="Check the paths (from the top of the tree), or leave them out.",
         )
     return frozenset(found)
@@ -132,12 +141,25 @@ def _shallow(clone: Clone, older: str, newer: str) -> ConfigError:
     )
 
 
-def _commits(text: str) -> list[Commit]:
-    fields = text.split("\0")
+def _read(git: Git, *revisions: str) -> list[Commit]:
+    """The commits that `git log` lists for `revisions`, in its order."""
+    greps = [f"--grep={pattern}" for pattern in _STABLE]
+    stable = set(git.text("log", "--format=%H", "-i", "-E", *greps, *revisions).split())
+    fields = git.run("log", "-z", "--no-show-signature", _FORMAT, *revisions).stdout.split("\0")
     width = len(_FIELDS)
     return [
-        Commit(sha=sha, parents=tuple(parents.split()), tree=tree, title=title, author=author, email=email, date=date)
-        for sha, parents, tree, title, author, email, date in (
+        Commit(
+            sha=sha,
+            parents=tuple(parents.split()),
+            tree=tree,
+            title=title,
+            author=author,
+            email=email,
+            date=date,
+            signers=tuple(dict.fromkeys(signer for signer in signers.split("\x01") if signer)),
+            stable=sha in stable,
+        )
+        for sha, parents, tree, title, author, email, date, signers in (
             fields[start : start + width] for start in range(0, len(fields) - 1, width)
         )
     ]

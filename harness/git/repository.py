@@ -11,6 +11,7 @@ from harness.git import checkout, derive, history, own, series
 from harness.git.clone import Clone
 from harness.git.command import Git
 from harness.model.source import Commit, Operation
+from harness.parse.foreign import printable
 
 
 class Repository:
@@ -56,10 +57,16 @@ class Repository:
             return found
         refs = self._user.text("for-each-ref", "--format=%(refname:short)").splitlines()
         near = difflib.get_close_matches(revision, refs, n=3)
-        hints = [f"Did you mean {' or '.join(near)}?"] if near else ["See `git log`, `git tag` and `git branch`."]
+        hints = (
+            [f"Did you mean {' or '.join(map(printable, near))}?"]
+            if near
+            else ["See `git log`, `git tag` and `git branch`."]
+        )
         if self._clone.boundary:
             hints.append(f"This is a shallow clone; what is missing comes with: {self._clone.deepen}")
-        raise ConfigError(f"{self.tree} has no revision `{revision}`", remedy=" ".join(hints))
+        raise ConfigError(
+            f"{printable(str(self.tree))} has no revision `{printable(revision)}`", remedy=" ".join(hints)
+        )
 
     def tagged(self, tag: str) -> str | None:
         """The full hash of the commit that the user's tag of this name is on; None where there is no such tag."""

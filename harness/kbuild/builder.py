@@ -155,7 +155,7 @@ class Builder:
         targets = ("bzImage", "modules") if config_values(config).get("MODULES") == "y" else ("bzImage",)
         first = not (folder.objects / _IMAGE).exists()
         total = int(folder.read("steps") or 0) if first else 0
-        name = f"{request.commit.short} {request.commit.title}"
+        name = f"{request.commit.short} {printable(request.commit.title)}"
         steps = 0
 
         def on_step(count: int, file: str) -> None:

@@ -13,6 +13,7 @@ from harness.host.paths import Paths
 from harness.kbuild.folder import BuildFolder, cannot_write, folder_lock
 from harness.kbuild.make import run_group
 from harness.model.source import Commit
+from harness.parse.foreign import printable
 
 _LOCK_TIMEOUT_S = 7200.0
 
@@ -59,7 +60,7 @@ def run_builder(
         told = next((line.strip() for line in (*reversed(errors.splitlines()), *reversed(lines)) if line.strip()), "")
         told = told or f"it ends with status {status}"
         raise BuildError(
-            f"{program.name} does not build {commit.short} (`{commit.title}`): {told}",
+            f"{program.name} does not build {commit.short} (`{printable(commit.title)}`): {told}",
             remedy=f"Its errors: {folder.log}",
             log="\n".join((*lines, errors)),
         )

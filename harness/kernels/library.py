@@ -28,6 +28,7 @@ from harness.model.kernel import (
     TreeSpec,
 )
 from harness.model.source import GitSpec
+from harness.parse.foreign import printable
 from harness.parse.kernelspec import flavour_of, parse_kernel_spec
 
 _log = logging.getLogger(__name__)
@@ -176,7 +177,8 @@ class KernelLibrary:
         with self._cache.adding(key, waiting=self._note) as scratch:
             found = self._cached(key, spec)
             if found is None:
-                self._note(f"building {commit.short} {commit.title} ({settings.config}, {request.compiler.name})")
+                title = printable(commit.title)
+                self._note(f"building {commit.short} {title} ({settings.config}, {request.compiler.name})")
                 with self._revisions.builder.build(repository, request) as built:
                     pieces = self._local.pieces(TreeSpec(directory=built.objects), scratch)
                     if not built.has_modules:

@@ -11,6 +11,7 @@ from harness.kbuild.builder import Builder, BuildProgress, BuildRequest
 from harness.kbuild.external import run_builder
 from harness.model.kernel import Kernel
 from harness.model.source import BuildSettings, Commit, GitSpec
+from harness.parse.foreign import printable
 
 
 class Revisions:
@@ -37,7 +38,7 @@ class Revisions:
         """The spec that the user's builder gives for a commit. Raises BuildError, ConfigError, HostError."""
         known = (program, commit.tree)
         if known not in self._given:
-            self._note(f"running {program} on {commit.short} {commit.title}")
+            self._note(f"running {program} on {commit.short} {printable(commit.title)}")
             given = run_builder(program, repository, commit, self._paths, note=self._note)
             if given.startswith("git:"):
                 raise ConfigError(

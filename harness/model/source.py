@@ -66,6 +66,10 @@ class Commit:
     email: str
     # Committer's date, ISO 8601.
     date: str
+    # Of its Signed-off-by lines, "NAME <ADDRESS>" each.
+    signers: tuple[str, ...] = ()
+    # Its message asks for stable kernels (Cc: stable@...), or it came from there (commit ... upstream).
+    stable: bool = False
 
     @property
     def short(self) -> str:

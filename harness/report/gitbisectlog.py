@@ -12,6 +12,7 @@ from harness.bisect.findings import Evidence, ends_of, rung_of
 from harness.bisect.standing import Standing
 from harness.model.bisection import BisectionPlan, Edge, EdgeKind, RungState
 from harness.model.source import Commit
+from harness.parse.foreign import printable
 from harness.report.rungs import git_spec, name, revision, title
 
 # Terms for the older and the newer side of an edge.
@@ -151,4 +152,5 @@ class _Writer:
 
 
 def _bracketed(sha: str, text: str) -> str:
-    return f"[{sha}] {text}".rstrip()
+    # A comment is one line: what follows a line feed would be a statement.
+    return f"[{sha}] {printable(text)}".rstrip()

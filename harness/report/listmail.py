@@ -17,16 +17,17 @@ from harness.model.source import Commit
 from harness.model.trial import Trial
 from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
+from harness.parse.foreign import printable
 from harness.report import rungs, suspects, wording
 from harness.report.counter import counter_sentence
 from harness.report.gitbisectlog import git_bisect_log
 from harness.report.layout import wrap
+from harness.report.mailpeople import recipients
 from harness.report.mailsetting import repeat_section, setting_section
 from harness.report.mailtable import change, effect, table
 from harness.report.witness import explain
 
 WIDTH = 76
-_REGRESSIONS = "regressions@lists.linux.dev"
 _WORDS = {EdgeKind.REMOVED: "regression", EdgeKind.RESTORED: "improvement"}
 _MOVED = frozenset({Verdict.FASTER, Verdict.SLOWER})
 _SUSPECTS = 5
@@ -99,7 +100,8 @@ def list_mail(
 
 
 def _joined(sections: Sequence[Sequence[str]]) -> str:
-    return "\n\n".join("\n".join(line.rstrip() for line in lines) for lines in sections if lines) + "\n"
+    # Each line through `printable`: a title or a name with a line feed in it must not become a header of its own.
+    return "\n\n".join("\n".join(printable(line).rstrip() for line in lines) for lines in sections if lines) + "\n"
 
 
 def _nothing(mail: _Mail, outcome: BisectionOutcome | None) -> str:
@@ -171,13 +173,16 @@ def _measured(mail: _Mail, edge: Edge) -> str:
 
 
 def _headers(mail: _Mail, edge: Edge) -> list[str]:
-    where = f"[{_tree(mail)}] [{_subsystem(mail, edge)}]"
+    mark = "[REGRESSION] " if _is_regression(mail, edge) else ""
+    where = f"{mark}[{_tree(mail)}] [{_subsystem(mail, edge)}]"
     lines = [f"Subject: {where} {_place(mail, edge)}: {_measured(mail, edge)}"]
-    if edge.culprit is not None:
-        lines.append(f"To: {edge.culprit.author} <{edge.culprit.email}>")
-        if edge.kind is EdgeKind.REMOVED:
-            lines.append(f"Cc: {_REGRESSIONS}")
-    return lines
+    return lines if edge.culprit is None else [*lines, *recipients(edge.culprit, lost=edge.kind is EdgeKind.REMOVED)]
+
+
+def _is_regression(mail: _Mail, edge: Edge) -> bool:
+    """Whether the subject says so, as the kernel's documents ask for: of a kernel, proven, and not mended since."""
+    of_options = mail.plan.built and not rungs.has_commits(mail.plan)
+    return edge.kind is EdgeKind.REMOVED and edge.proven and mail.restored(edge) is None and not of_options
 
 
 def _opening(mail: _Mail, edge: Edge) -> list[str]:
@@ -219,7 +224,12 @@ def _identity(mail: _Mail, edge: Edge) -> list[str]:
 
 
 def _commit_lines(commit: Commit) -> list[str]:
-    return [f"commit: {rungs.tag(commit)}", f"author: {commit.author} <{commit.email}>", f"date:   {commit.date[:10]}"]
+    title = printable(commit.title)
+    return [
+        f'commit: {commit.sha} ("{title}")',
+        f"author: {commit.author} <{commit.email}>",
+        f"date:   {commit.date[:10]}",
+    ]
 
 
 def _fate(mail: _Mail, edge: Edge) -> str:
@@ -319,14 +329,22 @@ def _regzbot(mail: _Mail, edge: Edge) -> list[str]:
     lines = []
     if edge.culprit is not None:
         lines += ["A fix may carry:", f"Fixes: {rungs.tag(edge.culprit)}", ""]
-    lines.append(f"#regzbot introduced: {_place(mail, edge)}")
+    lines.append(f"#regzbot introduced: {_introduced(mail, edge)}")
     back = mail.restored(edge)
     if back is not None and back.culprit is not None and back.proven:
         lines = lines[-1:]
-        lines.append(f"#regzbot fix: {back.culprit.short}")
+        lines.append(f"#regzbot fix: {back.culprit.sha}")
         if edge.culprit is not None:
             lines = [f"Fixes: {rungs.tag(edge.culprit)}", "", *lines]
     return lines
+
+
+def _introduced(mail: _Mail, edge: Edge) -> str:
+    """The culprit's whole hash, or those of the commits beside the edge."""
+    if edge.culprit is not None:
+        return edge.culprit.sha
+    beside = (mail.plan.rungs[rung] for rung in (edge.before, edge.after))
+    return "..".join(rung.commit.sha if rung.commit else rungs.name(rung) for rung in beside)
 
 
 def _logs(mail: _Mail, first: Edge) -> list[list[str]]:

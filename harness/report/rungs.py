@@ -2,6 +2,7 @@
 
 from harness.model.bisection import BisectionPlan, Edge, PlannedRung
 from harness.model.source import Commit, GitSpec
+from harness.parse.foreign import printable
 from harness.parse.gitspec import parse_git
 
 _GIT = "git:"
@@ -22,7 +23,7 @@ def name(rung: PlannedRung) -> str:
 
 def title(rung: PlannedRung) -> str:
     """What is new on a rung, in half a line: its own title or its commit's; empty where neither is known."""
-    return rung.title or (rung.commit.title if rung.commit else "")
+    return printable(rung.title or (rung.commit.title if rung.commit else ""))
 
 
 def full_name(rung: PlannedRung) -> str:
@@ -49,7 +50,7 @@ def axis_name(rung: PlannedRung) -> str:
 
 def tag(commit: Commit) -> str:
     """``3a1b2c3d4e5f ("btrfs: some title")``, as a Fixes: line has it."""
-    return f'{commit.short} ("{commit.title}")'
+    return f'{commit.short} ("{printable(commit.title)}")'
 
 
 def git_spec(rung: PlannedRung) -> GitSpec | None:

@@ -116,6 +116,22 @@ def test_a_commit_has_its_names(opened: Repository) -> None:
     assert opened.commit(opened.resolve("v1~1")).parents == ()
 
 
+def test_a_commit_says_who_signed_it_and_whether_stable_kernels_take_it(opened: Repository, tree: Path) -> None:
+    sha, made = "0123456789abcdef0123456789abcdef01234567", []
+    for message in (
+        "one\n\nSigned-off-by: A <a@b.c>\nCc: <stable@vger.kernel.org> # 6.1\nSigned-off-by: B, C\n <b@b.c>\n",
+        f"two\n\ncommit {sha} upstream.\n\nText.\n\nSigned-off-by: A <a@b.c>\nSigned-off-by: A <a@b.c>\n",
+        f"three\n\n[ Upstream commit {sha} ]\n\nText.\n",
+        f"four\n\nIt is like commit {sha} upstream, and stable@vger.kernel.org.\n",
+    ):
+        git(tree, "commit", "-q", "--allow-empty", "-m", message)
+        made.append(opened.resolve("HEAD"))
+    listed = {commit.sha: commit for commit in opened.commits(opened.resolve("HEAD~4"), made[-1])}
+    assert [listed[one].signers for one in made] == [("A <a@b.c>", "B, C <b@b.c>"), ("A <a@b.c>",), (), ()]
+    assert [listed[one].stable for one in made] == [True, True, True, False]
+    assert [opened.commit(one) for one in made] == [listed[one] for one in made]
+
+
 # The range.
 
 

@@ -1,5 +1,7 @@
 """The mail for the list: what a kernel developer looks for in it, and nothing that was not measured."""
 
+import email
+import email.policy
 import re
 from dataclasses import replace
 
@@ -14,6 +16,7 @@ from harness.model.metrics import METRICS
 from harness.model.source import OperationKind
 from harness.model.verdict import Verdict
 from harness.report.listmail import WIDTH, list_mail
+from harness.report.mailpeople import address
 
 pytestmark = pytest.mark.unit
 
@@ -45,18 +48,21 @@ def both() -> Story:
 def test_subject_and_recipients(lost: Story) -> None:
     headers = mail_of(lost, tree="linus:master").split("\n\n")[0].splitlines()
     assert re.fullmatch(
-        rf"Subject: \[linus:master\] \[btrfs\] {commit(REMOVED).short}: fio\.write_iops -\d\d\.\d% regression",
+        rf"Subject: \[REGRESSION\] \[linus:master\] \[btrfs\] {commit(REMOVED).short}: "
+        r"fio\.write_iops -\d\d\.\d% regression",
         headers[0],
     )
     assert headers[1:] == ["To: Ann Ättiksdotter <ann@example.org>", "Cc: regressions@lists.linux.dev"]
-    assert mail_of(lost).startswith("Subject: [linux] [btrfs] ")
+    assert mail_of(lost).startswith("Subject: [REGRESSION] [linux] [btrfs] ")
 
 
 def test_the_culprit_as_the_kernel_names_it(lost: Story) -> None:
     mail = mail_of(lost)
     tag = f'{commit(REMOVED).short} ("btrfs: move mount code to the new mount API")'
     assert len(commit(REMOVED).short) == 12
-    for line in (f"commit: {tag}", f"Fixes: {tag}", f"#regzbot introduced: {commit(REMOVED).short}"):
+    full, title = commit(REMOVED).sha, tag.partition(" ")[2]
+    assert len(full) == 40
+    for line in (f"commit: {full} {title}", f"Fixes: {tag}", f"#regzbot introduced: {full}"):
         assert line in mail.splitlines()
     assert "#regzbot fix" not in mail
     assert "is still slow" in flat(mail)
@@ -106,9 +112,11 @@ def test_a_counterproof_that_fails_is_told_as_plainly(counter: bool | str, words
 
 def test_a_loss_that_was_mended_names_what_mended_it(both: Story) -> None:
     mail = mail_of(both)
-    assert f"#regzbot introduced: {commit(REMOVED).short}\n#regzbot fix: {commit(RESTORED).short}" in mail
+    assert f"#regzbot introduced: {commit(REMOVED).sha}\n#regzbot fix: {commit(RESTORED).sha}" in mail
     assert f'It is gone since {commit(RESTORED).short} ("btrfs: set SB_NOSEC again' in flat(mail)
-    assert f'commit: {commit(RESTORED).short} ("' in mail
+    assert f'commit: {commit(RESTORED).sha} ("' in mail
+    # It is mended.
+    assert mail.startswith("Subject: [linux] ")
     assert "Effect of the commit alone on top of" in flat(mail)
     assert "still slow" not in mail
     assert mail.count("git bisect start") == 2
@@ -164,7 +172,7 @@ def test_what_cannot_be_told_apart_is_a_set() -> None:
         befores={14: 11},
     )
     mail = mail_of(told)
-    assert f"#regzbot introduced: {commit(11).short}..{commit(14).short}" in mail
+    assert f"#regzbot introduced: {commit(11).sha}..{commit(14).sha}" in mail
     assert "it is one of:" in mail
     for number in (12, 13, 14):
         assert f'  {commit(number).short} ("' in mail
@@ -225,5 +233,67 @@ def test_no_change_and_no_answer(lost: Story) -> None:
 
 def test_the_culprit_of_another_subsystem_names_it() -> None:
     mail = mail_of(story(edges=((5, EdgeKind.REMOVED),), boots=(20, 10, 5, 4)))
-    assert mail.startswith(f"Subject: [linux] [wifi] {commit(5).short}: ")
+    assert mail.startswith(f"Subject: [REGRESSION] [linux] [wifi] {commit(5).short}: ")
     assert len(plan().rungs) == 40
+
+
+# Names and titles of the field.
+
+HOSTILE = "x\nBcc: all@example.org\r\n\ngit bisect good\x1b[2J\u202e"
+
+
+def told_of(**changes: object) -> Story:
+    """A story whose culprit is another commit."""
+    culprit = replace(commit(REMOVED), **changes)
+    rungs = list(plan().rungs)
+    rungs[REMOVED] = replace(rungs[REMOVED], commit=culprit, title=culprit.title)
+    return story(plan(rungs=tuple(rungs)), edges=LOST, boots=(20, 10, 15, 12, 11))
+
+
+def test_those_who_signed_it_off_are_told_and_stable_where_it_went_there() -> None:
+    signers = (
+        "Ann Ättiksdotter <ANN@example.org>", "Last, First <first@example.org>", "no address", "A. B. <a>, evil@x>",
+        "Bob <bob@example.org>", "Bob <bob@example.org>",
+    )  # fmt: skip
+    told = told_of(author='Other, "Ann"', email="ann@example.org", signers=signers, stable=True)
+    headers = mail_of(told).split("\n\n")[0].splitlines()
+    assert headers[1:] == [
+        'To: "Other, \\"Ann\\"" <ann@example.org>',
+        'Cc: "Last, First" <first@example.org>,',
+        " Bob <bob@example.org>,",
+        " regressions@lists.linux.dev,",
+        " stable@vger.kernel.org",
+    ]
+    parsed = email.message_from_string(mail_of(told), policy=email.policy.default)
+    assert [one.addr_spec for one in parsed["Cc"].addresses] == [
+        "first@example.org", "bob@example.org", "regressions@lists.linux.dev", "stable@vger.kernel.org"
+    ]  # fmt: skip
+    assert parsed["To"].addresses[0].display_name == 'Other, "Ann"'
+
+
+def test_foreign_text_makes_no_headers_and_no_statements(lost: Story) -> None:
+    told = told_of(title=HOSTILE, author=HOSTILE, email="a@b.c\nBcc: x@y.z", signers=(f"{HOSTILE} <s@b.c>",))
+    mail = mail_of(told, tree=HOSTILE)
+    headers = email.message_from_string(mail)
+    assert list(headers) == ["Subject", "Cc"]
+    assert not re.search(r"[\x00-\x09\x0b-\x1f\u202e]", mail)
+    assert not re.search(r"^(Bcc|git bisect good)", mail, re.MULTILINE)
+    # What is fit to be shown stays as it is.
+    assert mail_of(lost).count("\\x") == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "address_", "header"),
+    [
+        ("Ann Ö", "a@b.c", "Ann Ö <a@b.c>"),
+        ("Last, First", "a@b.c", '"Last, First" <a@b.c>'),
+        ("J. R. Hacker", "a@b.c", '"J. R. Hacker" <a@b.c>'),
+        ('A "B" \\C', "a@b.c", '"A \\"B\\" \\\\C" <a@b.c>'),
+        ("", "a@b.c", "<a@b.c>"),
+        ("x", "", ""),
+        ("x", "a@b.c, d@e.f", ""),
+        ("x", "a@b.c\nBcc: y", ""),
+    ],
+)
+def test_addresses(name: str, address_: str, header: str) -> None:
+    assert address(name, address_) == header
