@@ -41,6 +41,8 @@ class Console:
         # Up to where whole lines have been looked at for a crash.
         self._seen = 0
         self._crash: Finding | None = None
+        # Whether a line so far had the kernel's time stamp, so that lines without are not its own.
+        self._stamped = False
         self._closed = False
         self._end: End | None = None
 
@@ -51,7 +53,9 @@ class Console:
             self._data += data
             lines = self._data.rfind(b"\n") + 1
             if self._crash is None and lines > self._seen:
-                self._crash = parse.crash(self._data[self._seen : lines].decode(errors="replace"))
+                text = self._data[self._seen : lines].decode(errors="replace")
+                self._stamped = self._stamped or parse.is_stamped(text)
+                self._crash = parse.crash(text, stamped=self._stamped)
                 self._seen = lines
             self._changed.notify_all()
 

@@ -23,6 +23,8 @@ BASE_CMDLINE = (
     "console=ttyS0",
     "panic=-1",
     "loglevel=5",
+    # Stamps tell the kernel's lines on the console from those of programs, whatever a configuration has as its default.
+    "printk.time=1",
     "cryptomgr.notests",
     "no_timer_check",
 )

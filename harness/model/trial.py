@@ -66,6 +66,12 @@ class FindingKind(StrEnum):
     KASAN = "kasan"
     KCSAN = "kcsan"
     UBSAN = "ubsan"
+    # The slab allocator's own checks found memory written to that was nobody's.
+    SLAB = "slab"
+    # kmemleak found memory that nobody can free any more.
+    LEAK = "memory-leak"
+    # Memory was asked for and there was none, or none in one piece.
+    ALLOCATION = "allocation-failure"
     OOM = "oom"
     FILESYSTEM = "filesystem"
     IO_ERROR = "io-error"
@@ -73,7 +79,7 @@ class FindingKind(StrEnum):
     @property
     def is_crash(self) -> bool:
         """Whether the kernel cannot be trusted to have gone on."""
-        return self in {FindingKind.PANIC, FindingKind.OOPS, FindingKind.BUG, FindingKind.KASAN}
+        return self in {FindingKind.PANIC, FindingKind.OOPS, FindingKind.BUG, FindingKind.KASAN, FindingKind.SLAB}
 
 
 # Functions that report a crash or put a task to sleep: they stand on top of every trace and tell none apart.
@@ -116,7 +122,7 @@ class Finding:
     def signature(self) -> str:
         """What two crashes must share to be the same crash: kind, wording and place, without addresses and numbers."""
         wording = re.sub(
-            r"([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+", lambda found: _base_symbol(found[1]), self.message
+            r"(?<![\w.])([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x[0-9a-f]+", lambda found: _base_symbol(found[1]), self.message
         )
         # An address or a hash is a word of 8 or more hexadecimal digits with a decimal one among them.
         wording = re.sub(r"\b(0x[0-9a-f]+|(?=[a-f]*[0-9])[0-9a-f]{8,})\b", "#", wording)

@@ -1,10 +1,17 @@
-"""Serial consoles and kernel logs: what went wrong in them, and how far the guest's own init has come."""
+"""Serial consoles and kernel logs: what went wrong in them, and how far the guest's own init has come.
+
+Everything here is total: any text whatever gives an answer, in time that is linear in its length. What the wordings of
+a kernel mean is a table, `harness.parse.consoleheads`.
+"""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from harness.model.trial import Finding, FindingKind
+from harness.parse.consoleheads import Trust, head_of
 
 # Written to the console by the guest's init (images/): userspace is up, sshd listens, or why neither will happen.
 INIT_MARKER = "KAB-INIT"
@@ -15,76 +22,50 @@ FAILED_MARKER = "KAB-FAILED"
 _EXCERPT_LINES = 60
 # A disk that fails makes thousands of findings; more of the same kind and place say nothing new.
 _SAME_KEPT = 3
+# A hostile console makes as many as it likes, each another one: what is kept of a kind, and how many are compared.
+_KIND_KEPT = 50
+_KIND_LOOKED_AT = 1000
 
-_ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1bc|\x00")
-# "[   12.345678] ", with a caller ("[   T42] ") where CONFIG_PRINTK_CALLER is set, and a level in raw kernel logs.
-_STAMP = re.compile(r"(?:<\d+>)?\[ *(\d+\.\d{6})\](?:\[ *[TC]\d+\])? ?")
-
-# Ordered: the first that matches the start of a message (time stamp removed) says what it is. Wordings from
-# kernel/panic.c, arch/x86/{mm/fault,kernel/traps,kernel/dumpstack}.c, kernel/{hung_task,watchdog}.c, kernel/rcu/
-# tree_stall.h, kernel/locking/lockdep.c, mm/kasan/report.c, kernel/kcsan/report.c, lib/ubsan.c, mm/oom_kill.c,
-# fs/{btrfs/messages,ext4/super,xfs/xfs_message}.c, block/blk-core.c, drivers/nvme/host/core.c.
-_HEADS: tuple[tuple[FindingKind, re.Pattern[str]], ...] = tuple(
-    (kind, re.compile(pattern))
-    for kind, pattern in (
-        (FindingKind.PANIC, r"Kernel panic - not syncing"),
-        (FindingKind.KASAN, r"BUG: (KASAN|KFENCE|KMSAN):"),
-        (FindingKind.KCSAN, r"BUG: KCSAN:"),
-        (FindingKind.UBSAN, r"UBSAN: [\w-]+ in "),
-        (FindingKind.SOFT_LOCKUP, r"((NMI )?watchdog: )?BUG: (soft lockup|workqueue lockup)"),
-        (FindingKind.SOFT_LOCKUP, r"((NMI )?watchdog: )?(CPU\d+: )?Watchdog detected hard LOCKUP"),
-        (FindingKind.RCU_STALL, r"(rcu: )?INFO: \w+ (self-)?detected (expedited )?stalls? on "),
-        (FindingKind.HUNG_TASK, r"INFO: task .* blocked for more than \d+ seconds|INFO: task .* blocked in I/O wait"),
-        (
-            FindingKind.LOCKDEP,
-            (
-                r"(WARNING|INFO|BUG): (possible (circular|recursive|irq lock|deadlock)|inconsistent lock state"
-                r"|suspicious RCU usage|bad unlock balance|held lock freed|lock held when returning"
-                r"|Invalid wait context|bad contention|Nested lock was not taken|[\w/-]+-safe -> [\w/-]+-unsafe lock)"
-                r"|\[ BUG: Invalid wait context \]|DEBUG_LOCKS_WARN_ON"
-            ),
-        ),
-        (
-            FindingKind.OOPS,
-            r"BUG: (kernel NULL pointer dereference|unable to handle|TASK stack guard page|stack guard page)",
-        ),
-        (FindingKind.OOPS, r"Oops\b|general protection fault\b.*\[#\d+\]|(invalid opcode|divide error).*\[#\d+\]"),
-        (FindingKind.OOPS, r"(traps: )?PANIC: double fault|Internal error: |Unable to handle kernel "),
-        # A debugging check of context; the kernel goes on as if nothing had been.
-        (FindingKind.WARNING, r"BUG: (sleeping function called|using \w+\(\) in preemptible|MAX_LOCK)"),
-        (FindingKind.BUG, r"kernel BUG at |BUG: "),
-        (FindingKind.WARNING, r"WARNING: (CPU: \d+ PID: \d+ at |\S+:\d+ at )"),
-        (FindingKind.OOM, r"(Memory cgroup )?[Oo]ut of memory( \(\w+\))?: Kill"),
-        (FindingKind.FILESYSTEM, r"BTRFS:? (error|critical|alert|emergency|warning)\b|BTRFS: Transaction aborted"),
-        (
-            FindingKind.FILESYSTEM,
-            r"EXT4-fs (error|warning)|EXT4-fs \(\S+\): (error|panic|Remounting|failed to convert)",
-        ),
-        (FindingKind.FILESYSTEM, r"JBD2: .*(error|[Aa]bort)|Aborting journal on device"),
-        (
-            FindingKind.FILESYSTEM,
-            (
-                r"XFS \(\S+\): (Corruption|Metadata|Internal error|log I/O error|xfs_do_force_shutdown"
-                r"|metadata I/O error|Filesystem has been shut down|writeback error"
-                r"|User initiated shutdown|.*[Cc]orrupt)"
-                r"|XFS: Assertion failed"
-            ),
-        ),
-        (FindingKind.IO_ERROR, r"(blk_update_request: |print_req_error: )?(critical \w+|I/O|timeout) error, dev "),
-        (FindingKind.IO_ERROR, r"(lost async page write|Buffer I/O error) on dev|Buffer I/O error on device"),
-        (
-            FindingKind.IO_ERROR,
-            r"nvme\w*:? .*(I/O .*timeout|controller is down|I/O Error \(|Removing after probe fail)",
-        ),
-    )
+_ESCAPE = re.compile(r"\x1b\[[0-9;?]{0,40}[A-Za-z]|\x1bc|\x00")
+# What stands before a kernel's message, one alternative a line: on a console, "[   12.345678] ", with a caller
+# ("[   T42] ") where CONFIG_PRINTK_CALLER is set and a level in raw logs; caller or level alone, where there is no
+# CONFIG_PRINTK_TIME; dmesg -H; dmesg -T; syslog and the journal.
+_STAMP = re.compile(
+    r"(?:<(?P<level>\d{1,4})>)?\[ {0,12}(?P<time>\d{1,12}\.\d{6})\](?: ?\[ {0,12}(?:[TC]\d|\d:)[^\]]{0,40}\])? ?"
+    r"|\A(?=[<\[])(?:<(?P<only>\d{1,4})>)?(?:\[ {0,12}[TC]\d{1,7}\] ?)?(?<=[>\] ])"
+    r"|\[(?: {0,12}\+\d{1,12}\.\d{6}|[A-Z][a-z]{2} ?\d{1,2} \d\d:\d\d)\] "
+    r"|\[[A-Z][a-z]{2} [A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d \d{4}\] "
+    r"|(?:[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d|\d{4}-\d\d-\d\dT[\d:.,+Z-]{8,24}) \S{1,64} kernel: ",
+    re.ASCII,
 )
+# Levels are below, facilities from here on; the kernel's own is 0 (kern).
+_FACILITY = 8
+# The kernel's own limit of a message (LOG_LINE_MAX in kernel/printk/printk.c); a program's line may have any length.
+_LINE_CHARS = 1024
 
 # Kinds that come with a call trace; of the others the line itself is all there is.
 _TRACED = frozenset(FindingKind) - {FindingKind.OOM, FindingKind.FILESYSTEM, FindingKind.IO_ERROR}
 # Last line of a report.
-_END = re.compile(r"---\[ end (trace|Kernel panic)|={30,}|Kernel Offset: ")
+_END = re.compile(r"---\[ end (trace|Kernel panic)|={30,}|Kernel Offset: |Mem-Info:")
 # These report a whole oops: the register dump that follows the trace belongs to it.
-_LONG = frozenset({FindingKind.OOPS, FindingKind.BUG, FindingKind.WARNING, FindingKind.KASAN})
+_LONG = frozenset({FindingKind.OOPS, FindingKind.BUG, FindingKind.WARNING, FindingKind.KASAN, FindingKind.SLAB})
+# What the kernel says in several heads is one report: (its kind, kinds of further heads that only go on with it).
+_GOES_ON_WITH = {
+    FindingKind.OOPS: frozenset({FindingKind.OOPS}),
+    FindingKind.BUG: frozenset({FindingKind.OOPS}),
+    FindingKind.KASAN: frozenset({FindingKind.SLAB}),
+    FindingKind.SLAB: frozenset({FindingKind.SLAB}),
+}
+# The same, of the line right behind the first.
+_GOES_ON_AT_ONCE = frozenset({FindingKind.LEAK, FindingKind.LOCKDEP})
+
+
+class _Line(NamedTuple):
+    """A message without its time stamp, or a line of a program."""
+
+    text: str
+    stamped: bool
+    time_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -98,7 +79,9 @@ class _Report:
 
     def swallows(self, kind: FindingKind) -> bool:
         """Whether a head of `kind` only goes on with this report: "BUG: ..." and then "Oops: ..."."""
-        return kind is FindingKind.OOPS and self.kind in {FindingKind.OOPS, FindingKind.BUG}
+        if kind in _GOES_ON_WITH.get(self.kind, ()):
+            return True
+        return kind is self.kind and kind in _GOES_ON_AT_ONCE and len(self.lines) == 1
 
     def ends_with(self, message: str) -> bool:
         """Whether `message` is the last line of this report."""
@@ -111,55 +94,83 @@ class _Report:
         return Finding(kind=self.kind, message=self.message, excerpt="\n".join(self.lines), time_s=self.time_s)
 
 
-def _lines(text: str) -> Iterator[tuple[str, float | None]]:
-    """Lines without time stamp, and their time in seconds; what a stamp interrupts ends there."""
+def _lines(text: str) -> Iterator[_Line]:
+    """Lines, cut to what the kernel's can be; a line that a stamp interrupts ends there."""
     for raw in _ESCAPE.sub("", text).replace("\r", "\n").split("\n"):
-        position, time_s = 0, None
-        for stamp in _STAMP.finditer(raw):
-            if stamp.start() > position:
-                yield raw[position : stamp.start()], time_s
-            position, time_s = stamp.end(), float(stamp[1])
+        if not raw:
+            continue
+        position, stamped, time_s = 0, False, None
+        # No stamp is without one of these, and most lines of a flood are.
+        if "[" in raw or "<" in raw or " kernel: " in raw:
+            for stamp in _STAMP.finditer(raw):
+                if stamp.start() > position:
+                    yield _Line(raw[position : min(stamp.start(), position + _LINE_CHARS)], stamped, time_s)
+                position = stamp.end()
+                # A program that writes to /dev/kmsg has a facility, which raw logs show above the level.
+                stamped = int(stamp["level"] or stamp["only"] or 0) < _FACILITY
+                time_s = float(stamp["time"]) if stamp["time"] else None
         if position < len(raw):
-            yield raw[position:], time_s
+            yield _Line(raw[position : position + _LINE_CHARS], stamped, time_s)
 
 
-def _kind(message: str) -> FindingKind | None:
-    for kind, pattern in _HEADS:
-        if pattern.match(message):
-            return kind
-    return None
+def is_stamped(text: str) -> bool:
+    """Whether `text` shows that its kernel puts time stamps before what it says."""
+    return any(line.stamped for line in _lines(text))
 
 
-def findings(text: str) -> tuple[Finding, ...]:
-    """Everything alarming in a console or kernel log, in order.
+def _kind(line: _Line, *, in_stamped: bool) -> FindingKind | None:
+    """The kind that a line is the head of, or None."""
+    head = head_of(line.text.lstrip(" "))
+    if head is None or line.stamped or head.trust is Trust.ANYWHERE:
+        return head.kind if head else None
+    return head.kind if head.trust is Trust.KERNEL and not in_stamped else None
 
-    Takes what a serial line gives: CR LF, escape sequences, kernel messages that interrupt a line of userspace, no
-    time stamps. Of findings with the same signature the first three are kept.
-    """
-    reports: list[_Report] = []
+
+def _reports(text: str, *, stamped: bool) -> Iterator[_Report]:
+    """Reports in order."""
     report: _Report | None = None
-    for message, time_s in _lines(text):
-        kind = _kind(message)
+    for line in _lines(text):
+        kind = _kind(line, in_stamped=stamped)
         if kind is not None and not (report is not None and report.swallows(kind)):
-            report = _Report(kind=kind, message=message.strip(), time_s=time_s)
-            reports.append(report)
+            if report is not None:
+                yield report
+            report = _Report(kind=kind, message=line.text.strip(), time_s=line.time_s)
         if report is None:
             continue
-        report.lines.append(message)
-        if report.kind not in _TRACED or (len(report.lines) > 1 and report.ends_with(message)):
+        report.lines.append(line.text)
+        if report.kind not in _TRACED or (len(report.lines) > 1 and report.ends_with(line.text)):
+            yield report
             report = None
-    kept: list[Finding] = []
-    seen: dict[str, int] = {}
-    for found in (report.finding() for report in reports):
-        seen[found.signature] = seen.get(found.signature, 0) + 1
-        if seen[found.signature] <= _SAME_KEPT:
-            kept.append(found)
-    return tuple(kept)
+    if report is not None:
+        yield report
 
 
-def crash(text: str) -> Finding | None:
-    """The first finding after which the kernel cannot be trusted to have gone on, or None."""
-    return next((finding for finding in findings(text) if finding.kind.is_crash), None)
+def findings(text: str, *, stamped: bool | None = None) -> tuple[Finding, ...]:
+    """Everything alarming in a console or kernel log, in order.
+
+    Takes what a serial line gives: CR LF, escape sequences, kernel messages that interrupt a line of userspace. Where
+    the kernel puts time stamps before its messages (`stamped`; found out from `text` when None), lines without are
+    those of programs. Of findings with the same signature the first three are kept, of one kind the first fifty.
+    """
+    seen: Counter[str] = Counter()
+    looked: Counter[FindingKind] = Counter()
+    kept: Counter[FindingKind] = Counter()
+    found: list[Finding] = []
+    for report in _reports(text, stamped=is_stamped(text) if stamped is None else stamped):
+        looked[report.kind] += 1
+        if looked[report.kind] > _KIND_LOOKED_AT or kept[report.kind] >= _KIND_KEPT:
+            continue
+        finding = report.finding()
+        seen[finding.signature] += 1
+        if seen[finding.signature] <= _SAME_KEPT:
+            kept[report.kind] += 1
+            found.append(finding)
+    return tuple(found)
+
+
+def crash(text: str, *, stamped: bool | None = None) -> Finding | None:
+    """The first finding after which the kernel cannot be trusted to have gone on, or None; see ``findings``."""
+    return next((finding for finding in findings(text, stamped=stamped) if finding.kind.is_crash), None)
 
 
 def failure(text: str) -> str | None:

@@ -1,11 +1,16 @@
 """Consoles recorded from real guests (tests/data/console), and wordings that those do not have."""
 
+import re
+import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from harness.model.trial import FindingKind
-from harness.parse.console import crash, failure, findings
+from harness.parse.console import crash, failure, findings, is_stamped
+from harness.parse.consoleheads import HEADS, head_of
 
 pytestmark = pytest.mark.unit
 
@@ -138,13 +143,77 @@ def test_a_quiet_boot_has_no_findings() -> None:
         ("I/O error, dev vda, sector 8 op 0x1:(WRITE)", FindingKind.IO_ERROR),
         ("blk_update_request: I/O error, dev nvme0n1, sector 8", FindingKind.IO_ERROR),
         ("nvme nvme0: I/O tag 12 (100c) QID 1 timeout, aborting", FindingKind.IO_ERROR),
+        # Every trap that die() names.
+        ("stack segment: 0000 [#1] PREEMPT SMP NOPTI", FindingKind.OOPS),
+        ("int3: 0000 [#1] SMP", FindingKind.OOPS),
+        ("divide_error: 0000 [#1] PREEMPT", FindingKind.OOPS),
+        ("divide error: 0000 [#2] SMP", FindingKind.OOPS),
+        ("alignment check: 0000 [#1] SMP", FindingKind.OOPS),
+        ("segment-related general protection fault: beec [#2] SMP", FindingKind.OOPS),
+        ("Oops: stack segment: 0000 [#1] SMP", FindingKind.OOPS),
+        ("Oops: 0002 [#1] SMP", FindingKind.OOPS),
+        ("specification exception: 0006 ilc:3 [#1] SMP", FindingKind.OOPS),
+        ("Oops[#1]:", FindingKind.OOPS),
+        ("Internal error: Oops: 0000000096000004 [#1] SMP", FindingKind.OOPS),
+        ("Unhandled fault: imprecise external abort (0x1c06) at 0x76ffa000", FindingKind.OOPS),
+        ("PANIC: early exception 0x0e IP 10:ffffffff81000000 error 0 cr2 0x8", FindingKind.OOPS),
+        (
+            "kasan: GPF could be caused by NULL-ptr deref or user memory accessgeneral protection fault: 0000 [#1] SMP",
+            FindingKind.OOPS,
+        ),
+        ("BUG: Kernel NULL pointer dereference on read at 0x00000008", FindingKind.OOPS),
+        ("WARNING: [refs <= 0] lib/x.c:9 at put+0x1/0x2, CPU#0: fio/12", FindingKind.WARNING),
+        ("WARNING: [a[0] != b] lib/x.c:9 at put+0x1/0x2, CPU#0: fio/12", FindingKind.WARNING),
+        ("WARNING: lib/x.c:9 at 0x0, CPU#1: fio/12", FindingKind.WARNING),
+        ("WARNING: kernel stack regs at ffff8801d100fea8 in fio:160 has bad 'bp' value", FindingKind.WARNING),
+        ("BUG: scheduling while atomic: fio/12/0x00000002", FindingKind.WARNING),
+        ("BUG: MAX_STACK_TRACE_ENTRIES too low!", FindingKind.WARNING),
+        ("BUG: workqueue leaked lock or atomic: kworker/0:1/0x00000001/12", FindingKind.WARNING),
+        ("BUG: workqueue lockup - pool cpus=0 node=0 flags=0x0 nice=0 stuck for 32s!", FindingKind.SOFT_LOCKUP),
+        ("BUG kmalloc-64 (Not tainted): Poison overwritten", FindingKind.SLAB),
+        ("BUG kmalloc-8 (Tainted: G    B         ): Object already free", FindingKind.SLAB),
+        ("INFO: Allocated in f+0x29/0x90 age=1 cpu=1 pid=6024", FindingKind.SLAB),
+        ("kmemleak: 3 new suspected memory leaks (see /sys/kernel/debug/kmemleak)", FindingKind.LEAK),
+        ("unreferenced object 0xffff88005a065340 (size 576):", FindingKind.LEAK),
+        ("[ INFO: possible circular locking dependency detected ]", FindingKind.LOCKDEP),
+        ("[ INFO: suspicious RCU usage. ]", FindingKind.LOCKDEP),
+        ("[ BUG: bad unlock balance detected! ]", FindingKind.LOCKDEP),
+        ("[ BUG: held lock freed! ]", FindingKind.LOCKDEP),
+        ("[ INFO: SOFTIRQ-safe -> SOFTIRQ-unsafe lock order detected ]", FindingKind.LOCKDEP),
+        ("[ BUG: lock held when returning to user space! ]", FindingKind.LOCKDEP),
+        ("WARNING: fio/12 still has locks held!", FindingKind.LOCKDEP),
+        ("INFO: trying to register non-static key.", FindingKind.LOCKDEP),
+        ("BUG: using __this_cpu_read() in preemptible [00000000] code: fio/12", FindingKind.LOCKDEP),
+        ("BUG: spinlock bad magic on CPU#1, fio/12", FindingKind.LOCKDEP),
+        ("WARNING: CPU: 1 PID: 5 at kernel/locking/lockdep.c:3553 lock_downgrade+0x4/0x9", FindingKind.LOCKDEP),
+        ("INFO: task fio:12 can't die for more than 143 seconds.", FindingKind.HUNG_TASK),
+        ("INFO: task fio:12 blocked in I/O wait for more than 120 seconds.", FindingKind.HUNG_TASK),
+        ("unregister_netdevice: waiting for lo to become free. Usage count = 2", FindingKind.HUNG_TASK),
+        ("VFS: Busy inodes after unmount of vda (ext4)", FindingKind.BUG),
+        ("UBSAN: Undefined behaviour in drivers/usb/core/devio.c:1517:25", FindingKind.UBSAN),
+        ("EXT4-fs (vda): This should not happen!! Data will be lost", FindingKind.FILESYSTEM),
+        ("XFS (vda): Log I/O Error (0x2) detected at f+0x1/0x2 (fs/xfs/x.c:1).", FindingKind.FILESYSTEM),
+        ("fio: page allocation failure: order:5, mode:0x40dc0(GFP_KERNEL)", FindingKind.ALLOCATION),
+        ("kworker/0:1: page allocation failure: order:5, mode:0x40dc0(GFP_KERNEL)", FindingKind.ALLOCATION),
     ],
 )
 def test_wordings(line: str, kind: FindingKind) -> None:
     [found] = findings(f"[    1.000000] before\n[   12.345678] {line}\n[   12.4] after\n")
     assert (found.kind, found.message, found.time_s) == (kind, line, 12.345678)
-    [found] = findings(f"<3>[   12.345678][  T421] {line}\n")
-    assert (found.kind, found.time_s) == (kind, 12.345678)
+    for stamp in ("<3>[   12.345678][  T421] ", "[   12.345678][    C4]  ", "fio: 3 of 9 do[   12.345678] "):
+        [found] = findings(f"{stamp}{line}\r\n")
+        assert (found.kind, found.message, found.time_s) == (kind, line, 12.345678)
+    for stamp in (
+        "",
+        "<3>",
+        "[   T42] ",
+        "[Fri Jan 12 10:00:00 2024] ",
+        "[  +0.000012] ",
+        "Jan 12 10:00:00 guest kernel: ",
+        "2024-01-12T10:00:00.123456+00:00 guest kernel: ",
+    ):
+        [found] = findings(f"{stamp}{line}\n")
+        assert (found.kind, found.message, found.time_s) == (kind, line, None)
 
 
 @pytest.mark.parametrize(
@@ -159,6 +228,12 @@ def test_wordings(line: str, kind: FindingKind) -> None:
         "fio: I/O error reporting is on",
         "Spectre V2 : WARNING: Unprivileged eBPF is enabled",
         "Kernel command line: console=ttyS0 panic=-1",
+        "INFO: lockdep is turned off.",
+        "INFO: NMI handler (perf_event_nmi_handler) took too long to run: 2.277 msecs",
+        "BUG UNIX (Not tainted): kasan: bad access detected",
+        "VFS: Finished mounting rootfs on nullfs",
+        "fio[12]: segfault at 4cb420 ip 4cb420 sp 7f27fd37a250 error 15",
+        "perf: interrupt took too long (5143 > 5080), lowering kernel.perf_event_max_sample_rate",
     ],
 )
 def test_harmless_wordings(line: str) -> None:
@@ -169,6 +244,118 @@ def test_a_kernel_message_cut_into_a_line_of_userspace_is_seen() -> None:
     text = "fio: runn[    9.000001] BUG: kernel NULL pointer dereference, address: 0000000000000008\ning 4 jobs\n"
     [found] = findings(text)
     assert (found.kind, found.time_s) == (FindingKind.OOPS, 9.000001)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "BUG: my program met a case that cannot be",
+        "Internal error: no such table",
+        "Oops: I did it again",
+        "INFO: task x",
+    ],
+)
+def test_a_program_that_speaks_like_a_kernel_accuses_none(line: str) -> None:
+    assert findings(f"[    1.000000] a kernel's line\n{line}\n[    2.000000] another\n") == ()
+    # The first lines of such a console, looked at alone, when it is known that the kernel puts stamps.
+    assert findings(f"{line}\n", stamped=True) == ()
+    # Nor where there are no stamps at all: a kernel's own wordings are known.
+    assert findings(f"{line}\n") == ()
+    # A program's message in the kernel's log bears its facility.
+    assert findings(f"<11>[    1.000000] {line}\n") == ()
+
+
+def test_any_bug_of_a_stamped_line_is_the_kernels() -> None:
+    [found] = findings("[    1.000000] BUG: something that no table knows\n")
+    assert found.kind is FindingKind.BUG
+
+
+def test_a_kernel_without_stamps_is_read() -> None:
+    assert not is_stamped("BUG: Bad page state in process fio  pfn:12345\n")
+    found = crash("fio-3.39\nBUG: Bad page state in process fio  pfn:12345\n")
+    assert found is not None
+    assert found.kind is FindingKind.BUG
+
+
+def test_a_panic_whose_stamp_is_torn_off_is_seen() -> None:
+    text = "[    1.000000] a kernel's line\nKernel panic - not syncing: Fatal exception\n"
+    assert [one.kind for one in findings(text)] == [FindingKind.PANIC]
+
+
+def test_a_task_whose_name_holds_a_line_feed() -> None:
+    text = "[  9.000000][ T41] INFO: task \ufffd\ufffd\n[  9.000000][ T41] x:180 blocked for more than 143 seconds.\n"
+    assert [one.kind for one in findings(text)] == [FindingKind.HUNG_TASK]
+
+
+def test_a_leak_and_a_slab_report_are_one_finding_each() -> None:
+    leak = "BUG: memory leak\nunreferenced object 0xffff88005a065340 (size 576):\n  backtrace:\n    f+0x1/0x2\n"
+    assert [one.kind for one in findings(leak)] == [FindingKind.LEAK]
+    slab = (
+        "[    1.000000] BUG kmalloc-64 (Not tainted): Poison overwritten\n"
+        "[    1.000000] ------------------------------------------------\n"
+        "[    1.000000] INFO: Allocated in f+0x29/0x90 age=1 cpu=1 pid=6\n"
+    )
+    assert [one.kind for one in findings(slab)] == [FindingKind.SLAB]
+    assert crash(slab) is not None
+
+
+def test_kinds_that_are_stored_stay_readable() -> None:
+    stored = "panic oops bug warning hung-task soft-lockup rcu-stall lockdep kasan kcsan ubsan oom filesystem io-error"
+    assert all(FindingKind(kind) for kind in stored.split())
+
+
+def test_heads_hold_no_groups_that_would_hide_which_of_them_matched() -> None:
+    assert all(re.compile(head.pattern).groups == 0 for head in HEADS)
+    assert all(head.source for head in HEADS)
+    assert head_of("") is None
+
+
+@given(st.text() | st.text(alphabet="BUG: WARNINFOs[]<>0123456789.#\n\r\x1b \u0665"))
+def test_any_text_whatever_has_findings(text: str) -> None:
+    for stamped in (None, True, False):
+        for found in findings(text, stamped=stamped):
+            assert found.signature
+    is_stamped(text)
+
+
+_MIB = 1 << 20
+_HOSTILE = (
+    "\n",
+    "a\n",
+    "a",
+    "[",
+    "[            ",
+    "<1111",
+    " kernel: \n",
+    "\x1b[0;",
+    "[    1.000000] ",
+    "Oops: 0000\n",
+    "[    1.000000] BUG: " + "a." * 450 + "\n",
+    "WARNING: [" + "] a:1 at " * 120 + "\n",
+    "nvme" + " I/O " * 200 + "\n",
+    "BUG a" + " (" * 400 + "\n",
+    "a " * 90 + "\n",
+    "[    1.000000] BUG: a call trace\n" + " " * 1000 + "\n",
+)
+
+
+@pytest.mark.parametrize("unit", _HOSTILE)
+def test_a_hostile_console_takes_time_by_its_length(unit: str) -> None:
+    # 0.5 s of processor time for 1 MiB at most when this was written, and a tenth of that here; a pattern that
+    # backtracks takes minutes.
+    text = (unit * (_MIB // 10 // len(unit) + 1))[: _MIB // 10]
+    began = time.process_time()
+    findings(text)
+    assert time.process_time() - began < 2.0
+
+
+def test_a_flood_of_crashes_each_of_its_own_is_bounded() -> None:
+    names = (f"{chr(97 + n % 26)}{chr(97 + n // 26 % 26)}{chr(97 + n // 676)}" for n in range(3000))
+    text = "".join(f"[    1.000000] BUG: case {name}\n" for name in names)
+    found = findings(text + "[    2.000000] Kernel panic - not syncing: the end\n")
+    assert len(found) == 51
+    assert found[-1].kind is FindingKind.PANIC
+    assert len(findings("Kernel panic - not syncing: " + "x" * _MIB)[0].message) == 1024
 
 
 def test_same_crash_elsewhere_in_memory_has_the_same_signature() -> None:
