@@ -13,7 +13,7 @@ Exit status, for every verb, safe under `git bisect run`:
   1    bad: the candidate is slower
   125  cannot tell
   128  a bug in kab          129  wrong usage or configuration
-  130  interrupted           131  trouble of the host
+  130  interrupted (SIGINT, SIGTERM or SIGHUP)   131  trouble of the host
 
 \b
 Examples:

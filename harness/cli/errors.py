@@ -3,32 +3,45 @@
 import logging
 import os
 import shlex
-import signal
 import sys
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 import click
 
-from harness import __version__
+from harness import __version__, interruption
 from harness.errors import ExitCode, KabError
 from harness.host.paths import default_paths
 
 
 def run_command(argv: Sequence[str]) -> int:
-    """Run ``kab`` with the words `argv` and return its exit status (see ExitCode)."""
-    # SIGTERM and SIGHUP leave through the same door as Ctrl-C: every context closes, every guest goes.
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
-    try:
-        from harness.cli.app import kab
+    """Run ``kab`` with the words `argv` and return its exit status (see ExitCode).
 
-        result = kab.main(args=list(argv), prog_name="kab", standalone_mode=False)
-        status = result if isinstance(result, int) else ExitCode.GOOD
-        sys.stdout.flush()
+    Once a signal has asked for the end (``interruption``), it is INTERRUPTED, whatever else became of the command.
+    """
+    interruption.install()
+    try:
+        return _run(argv)
+    except BaseException:
+        # After a hang-up not even the message can be written.
+        if interruption.requested():
+            return ExitCode.INTERRUPTED
+        raise
+    finally:
+        interruption.settle()
+
+
+def _run(argv: Sequence[str]) -> int:
+    try:
+        with interruption.goes_first():
+            from harness.cli.app import kab
+
+            result = kab.main(args=list(argv), prog_name="kab", standalone_mode=False)
+            status = result if isinstance(result, int) else ExitCode.GOOD
+            sys.stdout.flush()
+            interruption.check()
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.UsageError as error:
@@ -57,10 +70,6 @@ def run_command(argv: Sequence[str]) -> int:
         _say(f"It says nothing about any kernel. Please report it with {_write_trace(argv)}", prefix="")
         return ExitCode.BUG
     return status
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 def _say(message: str, *, prefix: str = "kab: ") -> None:

@@ -18,6 +18,7 @@ from typing import Any, Self
 
 import libvirt
 
+from harness import interruption
 from harness.errors import HostError, TransientHostError
 from harness.guest.orphans import Orphans
 from harness.guest.qemuhost import LocalHost, QemuHost
@@ -198,9 +199,9 @@ class Connection:
             self._orphans = Orphans()
         # Errors become exceptions; libvirt must not print them as well.
         libvirt.registerErrorHandler(_ignore, None)
-        _event_loop.acquire()
         try:
-            with libvirt_errors(f"connect to libvirt at {target}"):
+            with interruption.shielded(), libvirt_errors(f"connect to libvirt at {target}"):
+                _event_loop.acquire()
                 self._libvirt: Any = libvirt.open(target)
                 if where.ssh is not None:
                     self._libvirt.setKeepAlive(_KEEPALIVE_INTERVAL_S, _KEEPALIVE_COUNT)
@@ -222,7 +223,7 @@ class Connection:
 
     def versions(self) -> dict[str, str]:
         """Versions of libvirt and of the QEMU that it runs by default."""
-        with libvirt_errors("ask libvirt for versions"):
+        with interruption.shielded(), libvirt_errors("ask libvirt for versions"):
             # Probes every QEMU, once per installation: it must not count as the first guest's boot.
             self._libvirt.getCapabilities()
             return {
@@ -235,7 +236,7 @@ class Connection:
         """What a daemon confines QEMU with (dac, apparmor, selinux), and its usual label; nothing when embedded."""
         if self.is_embedded:
             return {}
-        with libvirt_errors("ask libvirt for its security drivers"):
+        with interruption.shielded(), libvirt_errors("ask libvirt for its security drivers"):
             capabilities = self._libvirt.getCapabilities()
         found = re.findall(r"<secmodel>\s*<model>(\w+)</model>(.*?)</secmodel>", capabilities, re.DOTALL)
         labels = {model: re.search(r"<baselabel[^>]*>([^<]*)<", rest) for model, rest in found if model != "none"}
@@ -249,11 +250,11 @@ class Connection:
                 stopped(detail)
 
         kind = libvirt.VIR_DOMAIN_EVENT_ID_LIFECYCLE
-        with libvirt_errors("watch a domain"):
+        with interruption.shielded(), libvirt_errors("watch a domain"):
             number = self._libvirt.domainEventRegisterAny(domain, kind, told, None)
 
         def undo() -> None:
-            with libvirt_errors("stop watching a domain"):
+            with interruption.shielded(), libvirt_errors("stop watching a domain"):
                 self._libvirt.domainEventDeregisterAny(number)
 
         return undo
@@ -262,12 +263,13 @@ class Connection:
         """Close the connection. May be called twice."""
         if self._libvirt is None:
             return
-        try:
-            with libvirt_errors("close the connection to libvirt"):
-                self._libvirt.close()
-        finally:
-            self._libvirt = None
-            self._release()
+        with interruption.shielded():
+            try:
+                with libvirt_errors("close the connection to libvirt"):
+                    self._libvirt.close()
+            finally:
+                self._libvirt = None
+                self._release()
 
     def _release(self) -> None:
         _event_loop.release()

@@ -10,6 +10,7 @@ from typing import Any
 
 import libvirt
 
+from harness import interruption
 from harness.model.trial import Finding
 from harness.parse import console as parse
 
@@ -17,6 +18,8 @@ _log = logging.getLogger(__name__)
 
 # A crashing kernel writes its trace within this time; then it resets, and QEMU ends.
 _TRACE_S = 2.0
+# How often a wait looks whether it was asked to end.
+_LOOK_EVERY_S = 0.2
 # Between the end of the console and libvirt's word on why the domain ended.
 _EVENT_S = 5.0
 
@@ -89,8 +92,15 @@ class Console:
 
     def wait(self, condition: Callable[[], bool], timeout_s: float) -> bool:
         """Wait until `condition` holds (looked at whenever something changes); False when it did not in time."""
+        deadline = time.monotonic() + timeout_s
         with self._changed:
-            return self._changed.wait_for(condition, timeout=max(timeout_s, 0.0))
+            while not condition():
+                interruption.check()
+                rest_s = deadline - time.monotonic()
+                if rest_s <= 0.0:
+                    return False
+                self._changed.wait(min(rest_s, _LOOK_EVERY_S))
+        return True
 
     def says(self, word: str) -> bool:
         """Whether the line has said `word`."""

@@ -14,7 +14,10 @@ from typing import IO
 
 import paramiko
 
+from harness import interruption
+
 _CHUNK = 65536
+_LOOK_EVERY_S = 0.5
 
 
 def interact(channel: paramiko.Channel, stdin: IO[str], stdout: IO[str]) -> int:
@@ -29,7 +32,8 @@ def interact(channel: paramiko.Channel, stdin: IO[str], stdout: IO[str]) -> int:
         selector.register(channel, selectors.EVENT_READ)
         selector.register(stdin, selectors.EVENT_READ)
         while True:
-            for key, _ in selector.select():
+            interruption.check()
+            for key, _ in selector.select(_LOOK_EVERY_S):
                 if key.fileobj is channel:
                     data = _receive(channel)
                     if not data:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Protocol
 
-from harness import __version__
+from harness import __version__, interruption
 from harness.errors import HostError
 from harness.interfaces import Progress, Store
 from harness.model.experiment import Arm, Experiment, TrialSpec
@@ -156,6 +156,7 @@ class AbLoop:
                 self.progress.decided(decision)
             if decision.final or isinstance(planned, Stop):
                 return decision
+            interruption.check()
             kernel = request.kernel(planned.arm)
             self.progress.trial_started(planned, kernel)
             trial = self.make_trial(experiment, planned, kernel)

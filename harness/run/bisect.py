@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from harness import interruption
 from harness.bisect.standing import Standing, stand, view_of
 from harness.errors import BuildError, DoesNotApplyError, HostError, NoKernelError
 from harness.interfaces import Bisections
@@ -158,6 +159,7 @@ class BisectLoop:
         )
         search.ends = self._part(search, ends)[1:]
         while True:
+            interruption.check()
             standing = self._standing(search)
             self.ab.progress.searched(view_of(plan, standing))
             capped = standing.next is not None and standing.boots >= search.request.max_boots

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from harness import __version__
+from harness import __version__, interruption
 from harness.bisect.findings import Evidence, findings_of
 from harness.bisect.liken import References, likeness, log_odds
 from harness.bisect.metric import logs
@@ -145,6 +145,7 @@ class LikenLoop:
         return replace(run, trials=tuple(trials)), decision
 
     def _boot(self, experiment: Experiment, run: Run, kernel: Kernel, trials: list[Trial]) -> None:
+        interruption.check()
         planned = search_spec(run.seed, 0, len(trials))
         self.ab.progress.trial_started(planned, kernel)
         trial = self.ab.make_trial(experiment, planned, kernel)

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 
+from harness import interruption
 from harness.errors import (
     BootError,
     CrashError,
@@ -154,6 +155,8 @@ def run_trial(bench: Bench, experiment: Experiment, spec: TrialSpec, kernel: Ker
     try:
         _boot_and_measure(bench, experiment, spec, kernel, record)
     except KabError as error:
+        # A signal to the whole process group ends more than this process: no outcome of a trial comes of that.
+        interruption.check()
         known = outcome_of(error)
         if known is None:
             raise
