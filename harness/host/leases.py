@@ -9,8 +9,6 @@ import fcntl
 import logging
 import os
 import secrets
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +16,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from harness import interruption
 from harness.errors import HostError
-from harness.host import process, reaper
+from harness.host import reaper
 from harness.host.paths import Paths
+from harness.host.strays import remove_strays
+from harness.host.watch import ReaperWatch
 
 _log = logging.getLogger(__name__)
 
@@ -53,20 +54,7 @@ class Lease:
                 f"cannot write a lease in {paths.leases}: {error}",
                 remedy="Free some space or mend the folder's permissions, or set KAB_STATE_DIR.",
             ) from error
-        self._reaper, self._pipe = self._start_reaper()
-
-    def _start_reaper(self) -> "tuple[subprocess.Popen[bytes], int]":
-        # Python's pipes are closed at exec: no child of ours keeps the reaper waiting.
-        reading, writing = os.pipe()
-        try:
-            # By path, isolated and without site: it must not depend on what the owner has installed, nor be slow.
-            argv = [sys.executable, "-I", "-S", reaper.__file__, str(self._file)]
-            return process.spawn(argv, stdin=reading, new_session=True), writing
-        except BaseException:
-            os.close(writing)
-            raise
-        finally:
-            os.close(reading)
+        self._reaper = ReaperWatch(self._file)
 
     def _write(self) -> None:
         reaper.write_lease(self._file, self._content)
@@ -75,6 +63,8 @@ class Lease:
         with self._mutex:
             if self._closed:
                 raise HostError("the lease of this process is closed")
+            if add:
+                self._reaper.check()
             entries = [known for known in self._content[kind] if known != entry]
             self._content[kind] = [*entries, entry] if add else entries
             try:
@@ -92,7 +82,7 @@ class Lease:
 
         `mark` must be a word that nobody else uses: a random name or a path in our own scratch.
         """
-        if len(mark) < 8:
+        if len(mark) < reaper.LEAST_MARK:
             raise ValueError(f"too short for a mark: {mark!r}")
         self._change("marks", mark, add=True)
 
@@ -119,10 +109,11 @@ class Lease:
         try:
             yield
         finally:
-            if reaper.end_process(pid, started):
-                self.release(pid)
-            else:
-                _log.warning("cannot end process %s (%s)", pid, name)
+            with interruption.shielded():
+                if reaper.end_process(pid, started):
+                    self.release(pid)
+                else:
+                    _log.warning("cannot end process %s (%s)", pid, name)
 
     @contextmanager
     def mark(self, mark: str) -> Iterator[None]:
@@ -131,11 +122,18 @@ class Lease:
         try:
             yield
         finally:
-            ended = [reaper.end_process(pid, reaper.start_ticks(pid)) for pid in reaper.marked_processes([mark])]
-            if all(ended):
-                self.release(mark)
-            else:
-                _log.warning("cannot end the processes of %s", mark)
+            with interruption.shielded():
+                if self.end(mark):
+                    self.release(mark)
+                else:
+                    _log.warning("cannot end the processes of %s", mark)
+
+    @staticmethod
+    def end(mark: str) -> bool:
+        """Kill what runs under a mark; True when nothing does any more."""
+        # A list: the rest is ended where one cannot be.
+        ended = [reaper.end_process(pid, reaper.start_ticks(pid)) for pid in reaper.marked_processes([mark])]
+        return all(ended)
 
     @contextmanager
     def folder(self, path: Path) -> Iterator[Path]:
@@ -151,28 +149,29 @@ class Lease:
                 raise HostError(f"cannot make {path}: {error}") from error
             yield path
         finally:
-            if reaper.remove_path(path):
-                self.release(path)
-            else:
-                _log.warning("cannot remove %s", path)
+            with interruption.shielded():
+                if reaper.remove_path(path):
+                    self.release(path)
+                else:
+                    _log.warning("cannot remove %s", path)
 
     def close(self) -> None:
         """End and remove what is still listed, and give the lease back. May be called twice."""
-        with self._mutex:
-            if self._closed:
-                return
-            self._closed = True
-        self._lock.close()
-        try:
-            if any(self._content[kind] for kind in ("processes", "marks", "paths")):
-                for thing in reaper.sweep(self._file):
-                    _log.warning("was still there at the end: %s", thing)
-            else:
-                for suffix in (".json", ".lock"):
-                    self._file.with_suffix(suffix).unlink(missing_ok=True)
-        finally:
-            os.close(self._pipe)
-            self._reaper.wait()
+        with interruption.shielded():
+            with self._mutex:
+                if self._closed:
+                    return
+                self._closed = True
+            self._lock.close()
+            try:
+                if any(self._content[kind] for kind in ("processes", "marks", "paths")):
+                    for thing in reaper.sweep(self._file):
+                        _log.warning("was still there at the end: %s", thing)
+                else:
+                    for suffix in (".json", ".lock"):
+                        self._file.with_suffix(suffix).unlink(missing_ok=True)
+            finally:
+                self._reaper.close()
 
     def __enter__(self) -> Self:
         return self
@@ -184,12 +183,20 @@ class Lease:
 
 
 def reclaim(paths: Paths) -> list[str]:
-    """Remove what dead processes of kab left behind; returns what was removed, a phrase each, oldest lease first."""
+    """Remove what dead processes of kab left behind; returns what was removed, a phrase each.
+
+    First what their leases list, then guests that no lease lists, known by what they are. Raises HostError.
+    """
     removed: list[str] = []
     try:
         leases = sorted(paths.leases.glob("*.json"), key=lambda lease: lease.name)
     except OSError as error:
         raise HostError(f"cannot read {paths.leases}: {error}") from error
     for lease in leases:
-        removed += reaper.sweep(lease)
-    return removed
+        try:
+            removed += reaper.sweep(lease)
+        except OSError as error:
+            raise HostError(
+                f"cannot tidy up by {lease}: {error}", remedy="Mend the permissions of its folder, or free some space."
+            ) from error
+    return removed + remove_strays(paths)

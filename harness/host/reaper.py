@@ -21,6 +21,10 @@ _LAST_STARTS_S = 1.5
 _LOOK_EVERY_S = 0.1
 _END_TIMEOUT_S = 10.0
 _LOCK_TIMEOUT_S = 30.0
+# A shorter mark could be anybody's.
+LEAST_MARK = 8
+# Suffix of what is no lease and was found among them.
+ASIDE = ".unreadable"
 
 
 def boot_id() -> str:
@@ -40,6 +44,14 @@ def start_ticks(pid: int) -> int | None:
     # The command name may hold blanks and brackets, so count from the last bracket: state is field 3.
     fields = stat.rpartition(")")[2].split()
     return None if fields[0] in "ZX" else int(fields[19])
+
+
+def is_stopped(pid: int) -> bool:
+    """Whether a process is stopped, by a signal or by a debugger (proc(5): states T and t)."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in "Tt"
+    except (OSError, UnicodeDecodeError, IndexError):
+        return False
 
 
 def marked_processes(marks: list[str]) -> Iterator[int]:
@@ -106,12 +118,39 @@ def remove_path(path: Path) -> bool:
 
 
 def read_lease(lease: Path) -> dict[str, Any] | None:
-    """The content of a lease file; None when there is none or when it is damaged."""
+    """The content of a lease file; None when there is none, or none of the shape that `write_lease` gives it."""
     try:
         content = json.loads(lease.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
-    return content if isinstance(content, dict) else None
+    return content if _is_lease(content) else None
+
+
+def _is_lease(content: object) -> bool:
+    """Whether each entry is one that can be acted on: what is ended and removed here must be meant."""
+    if not isinstance(content, dict) or not isinstance(content.get("boot_id"), str):
+        return False
+    processes, marks, paths = (content.get(kind) for kind in ("processes", "marks", "paths"))
+    return (
+        isinstance(processes, list)
+        and isinstance(marks, list)
+        and isinstance(paths, list)
+        and all(_is_process(entry) for entry in processes)
+        and all(isinstance(mark, str) and len(mark) >= LEAST_MARK for mark in marks)
+        and all(isinstance(path, str) and path.startswith("/") and "\0" not in path for path in paths)
+    )
+
+
+def _is_process(entry: object) -> bool:
+    # Ids below 2 stand for everybody, for one's own group, and for the host's first process.
+    return (
+        isinstance(entry, dict)
+        and type(entry.get("pid")) is int
+        and 1 < entry["pid"] < 1 << 31
+        and (entry.get("started") is None or type(entry["started"]) is int)
+        and isinstance(entry.get("name"), str)
+        and isinstance(entry.get("group", False), bool)
+    )
 
 
 def write_lease(lease: Path, content: dict[str, Any]) -> None:
@@ -128,7 +167,7 @@ def _end_processes(content: dict[str, Any], removed: list[str]) -> tuple[list[di
     """End the lease's processes; returns the process entries and the marks of what could not be ended."""
     left: list[dict[str, Any]] = []
     stuck: list[str] = []
-    for entry in content.get("processes", []):
+    for entry in content["processes"]:
         group = entry.get("group", False)
         if start_ticks(entry["pid"]) != entry["started"]:
             # Its leader is gone, and it may not be.
@@ -139,7 +178,7 @@ def _end_processes(content: dict[str, Any], removed: list[str]) -> tuple[list[di
             removed.append(f"process {entry['pid']} ({entry['name']})")
         else:
             left.append(entry)
-    marks = content.get("marks", [])
+    marks = content["marks"]
     deadline = time.monotonic() + (_LAST_STARTS_S if marks else 0.0)
     refused: set[int] = set()
     while marks:
@@ -178,17 +217,19 @@ def sweep(lease: Path, lock_timeout_s: float = 0.0) -> list[str]:
                 time.sleep(0.05)
         content = read_lease(lease)
         if content is None:
-            if lease.exists():
-                removed.append(f"damaged lease {lease.name}")
+            aside = lease.with_suffix(ASIDE)
+            with contextlib.suppress(FileNotFoundError):
+                lease.rename(aside)
+                removed.append(f"{lease}, which is no lease that can be read (it is put aside as {aside.name})")
             _forget(lease)
             return removed
         processes: list[dict[str, Any]] = []
         marks: list[str] = []
-        if content.get("boot_id") == boot_id():
+        if content["boot_id"] == boot_id():
             processes, marks = _end_processes(content, removed)
         paths: list[str] = []
         # Newest first: what was made inside another path goes before it.
-        for name in reversed(content.get("paths", [])):
+        for name in reversed(content["paths"]):
             existed = os.path.lexists(name)
             if not remove_path(Path(name)):
                 paths.insert(0, name)
@@ -199,6 +240,18 @@ def sweep(lease: Path, lock_timeout_s: float = 0.0) -> list[str]:
         else:
             _forget(lease)
     return removed
+
+
+def is_held(lease: Path) -> bool:
+    """Whether the owner of a lease lives, or somebody sweeps it now."""
+    try:
+        with lease.with_suffix(".lock").open("rb") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return False
+    except OSError:
+        return True
+    return False
 
 
 def _forget(lease: Path) -> None:

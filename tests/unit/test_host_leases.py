@@ -1,16 +1,18 @@
 """Leases: listed before made, gone after close, reclaimed after kill -9."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from harness.errors import HostError
-from harness.host import reaper
+from harness.host import reaper, watch
 from harness.host.leases import Lease, reclaim
 from harness.host.paths import Paths
 
@@ -50,6 +52,13 @@ def gone_within(pids: list[int], timeout_s: float) -> bool:
             return False
         time.sleep(0.05)
     return True
+
+
+def wait_until(condition: Callable[[], bool], timeout_s: float = 5.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -136,11 +145,94 @@ def test_processes_of_an_earlier_boot_are_not_touched(paths: Paths) -> None:
     sleeper.wait()
 
 
-def test_damaged_lease_is_dropped(paths: Paths) -> None:
+WHOLE = {"owner": 1, "boot_id": "other", "processes": [], "marks": [], "paths": []}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"paths": ["/',
+        "[" * 100_000,
+        "[]",
+        "{}",
+        "null",
+        "\x00",
+        json.dumps(WHOLE | {"processes": None}),
+        json.dumps(WHOLE | {"processes": [{"pid": 0, "started": None, "name": "everybody", "group": True}]}),
+        json.dumps(WHOLE | {"processes": [{"pid": -1, "started": 1, "name": "everybody"}]}),
+        json.dumps(WHOLE | {"processes": ["1"]}),
+        json.dumps(WHOLE | {"marks": [""]}),
+        json.dumps(WHOLE | {"marks": 7}),
+        json.dumps(WHOLE | {"paths": [["/tmp"]]}),
+        json.dumps(WHOLE | {"paths": ["relative"]}),
+        json.dumps(WHOLE | {"boot_id": 1}),
+    ],
+)
+def test_what_is_no_lease_is_put_aside_and_said(paths: Paths, text: str) -> None:
     paths.leases.mkdir()
-    (paths.leases / "1-bad.json").write_text('{"paths": ["/')
-    assert reclaim(paths) == ["damaged lease 1-bad.json"]
+    (paths.leases / "1-bad.json").write_text(text)
+    (said,) = reclaim(paths)
+    assert str(paths.leases / "1-bad.json") in said
+    assert "put aside as 1-bad.unreadable" in said
+    assert [path.name for path in paths.leases.iterdir()] == ["1-bad.unreadable"]
+    assert (paths.leases / "1-bad.unreadable").read_text() == text
+    assert reclaim(paths) == []
+
+
+def test_a_lease_that_is_a_folder_is_put_aside(paths: Paths) -> None:
+    (paths.leases / "1-bad.json").mkdir(parents=True)
+    assert len(reclaim(paths)) == 1
+    assert reclaim(paths) == []
+
+
+def test_a_mark_stays_listed_while_something_runs_under_it(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    mark = f"guest={paths.state.name},"
+    with Lease(paths) as lease:
+        with lease.mark(mark):
+            sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", mark])
+            monkeypatch.setattr(reaper, "end_process", lambda pid, started: False)
+        (path,) = paths.leases.glob("*.json")
+        assert (reaper.read_lease(path) or {})["marks"] == [mark]
+        monkeypatch.undo()
+    assert sleeper.wait(timeout=5) == -signal.SIGKILL
+
+
+def test_a_reaper_that_dies_is_replaced(paths: Paths) -> None:
+    with Lease(paths) as lease:
+        first = lease._reaper.pid
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: lease._reaper.pid != first)
+        lease.add_path(paths.state / "thing")
+        assert reaper.start_ticks(lease._reaper.pid) is not None
+        lease.release(paths.state / "thing")
     assert list(paths.leases.iterdir()) == []
+
+
+def test_a_reaper_that_cannot_live_stops_kab(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_MOST_DEATHS", 0)
+    with Lease(paths) as lease:
+        os.kill(lease._reaper.pid, signal.SIGKILL)
+        wait_until(lambda: not lease._reaper._thread.is_alive())
+        with pytest.raises(HostError, match="does not stay alive"):
+            lease.add_path(paths.state / "thing")
+
+
+def test_a_stopped_reaper_does_not_keep_kab(paths: Paths) -> None:
+    lease = Lease(paths)
+    os.kill(lease._reaper.pid, signal.SIGSTOP)
+    began = time.monotonic()
+    lease.close()
+    assert time.monotonic() - began < 4.0
+
+
+def test_is_stopped(paths: Paths) -> None:
+    sleeper = subprocess.Popen(["sleep", "600"])
+    assert not reaper.is_stopped(sleeper.pid)
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    wait_until(lambda: reaper.is_stopped(sleeper.pid))
+    sleeper.kill()
+    sleeper.wait()
+    assert not reaper.is_stopped(sleeper.pid)
 
 
 @pytest.mark.parametrize("path", ["/", "/home", "relative/path"])
