@@ -125,7 +125,7 @@ def _boot_with_kvm(hypervisor: LibvirtHypervisor, plan: BootPlan) -> str:
     )
     try:
         with hypervisor.start(trial, BootKeys.generate()) as started:
-            await_marker(trial, started.console, INIT_MARKER, started.started + PROBE_TIMEOUT_S)
+            await_marker(trial, started.console, INIT_MARKER, started.started + PROBE_TIMEOUT_S, hypervisor.is_stopped)
     except KabError as error:
         _log.info("KVM: %s", error.message)
         return _reason(error.message)

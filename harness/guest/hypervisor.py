@@ -3,21 +3,23 @@
 import logging
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import libvirt
 import libvirt_qemu
 
+from harness import interruption
 from harness.errors import BootError, CrashError, GuestLostError, HostError, KabError, KernelError
 from harness.guest.connection import Connection, libvirt_errors
 from harness.guest.console import Capture, Console
 from harness.guest.domain import DomainParts, domain_xml
 from harness.guest.keys import BootKeys
-from harness.guest.machine import LibvirtGuest, ended
+from harness.guest.machine import LibvirtGuest, ended, stopped
 from harness.guest.qemuhost import QemuHost
 from harness.guest.ssh import Session, SshError
 from harness.host.leases import Lease
@@ -59,6 +61,10 @@ class LibvirtHypervisor:
         """Where the guests run."""
         return self._connection.host
 
+    def is_stopped(self, name: str) -> bool:
+        """Whether somebody has stopped the QEMU of a guest (SIGSTOP, a debugger): then its silence tells nothing."""
+        return self.host.is_stopped(name)
+
     def conditions(self) -> dict[str, str]:
         """Versions that must not change inside a run, and how QEMU is reached."""
         return {**self._connection.versions(), "connect": self._connection.uri}
@@ -69,7 +75,7 @@ class LibvirtHypervisor:
         keys = BootKeys.generate()
         with self.start(plan, keys) as started:
             console = started.console
-            await_marker(plan, console, READY_MARKER, started.started + plan.boot_timeout_s)
+            await_marker(plan, console, READY_MARKER, started.started + plan.boot_timeout_s, self.is_stopped)
             ready = time.monotonic()
             with self._connect(plan, started, keys) as session:
                 yield LibvirtGuest(
@@ -77,6 +83,7 @@ class LibvirtHypervisor:
                     domain_xml=started.domain_xml,
                     console=console,
                     session=session,
+                    is_stopped=partial(self.is_stopped, plan.name),
                     boot_s=ready - started.started,
                     connect_s=time.monotonic() - ready,
                 )
@@ -115,7 +122,7 @@ class LibvirtHypervisor:
             with self._domain(plan, xml) as (domain, began):
                 unwatch = self._connection.watch(domain, console.ended)
                 try:
-                    with libvirt_errors(f"start {plan.name}"):
+                    with interruption.shielded(), libvirt_errors(f"start {plan.name}"):
                         capture = Capture(self._connection.libvirt, domain, console)
                         port = _ssh_port(domain)
                         domain.resume()
@@ -132,26 +139,30 @@ class LibvirtHypervisor:
         if not self._connection.is_embedded:
             # The daemon sees our connection end. The embedded driver, which ends with us, has no such thing.
             flags |= libvirt.VIR_DOMAIN_START_AUTODESTROY
-        # As QEMU's command line has it: nobody else's does, not even that of somebody who looks at our logs.
-        mark = f"guest={plan.name},"
-        self._lease.add_mark(mark)
-        began = time.monotonic()
-        domain: Any = None
-        try:
-            with libvirt_errors(f"start a guest ({plan.name})"):
-                domain = self._connection.libvirt.createXML(xml, flags)
-            yield domain, began
-        finally:
-            # An interrupt in here leaves the mark listed: the lease's end then sees to the rest.
-            if domain is not None:
-                self._remove(plan.name, domain)
-            self._lease.release(mark)
+        mark = _mark(plan.name)
+        # Listed before libvirt is called, and until nothing runs under that name, whatever libvirt says meanwhile.
+        with self._lease.mark(mark):
+            began = time.monotonic()
+            domain: Any = None
+            try:
+                # A signal in here would leave a QEMU that nobody has a domain for.
+                with interruption.shielded(), libvirt_errors(f"start a guest ({plan.name})"):
+                    domain = self._connection.libvirt.createXML(xml, flags)
+                yield domain, began
+            finally:
+                with interruption.shielded():
+                    self._remove(plan.name, domain)
 
     def _remove(self, name: str, domain: Any) -> None:
+        """Remove a guest; `domain` is None where libvirt gave none, which need not mean that there is none."""
+        if self._connection.is_embedded and self.is_stopped(name):
+            # libvirt would ask it to end for 10 s; the mark's end does not ask.
+            self._lease.end(_mark(name))
         try:
-            domain.destroy()
+            (domain or self._connection.libvirt.lookupByName(name)).destroy()
         except libvirt.libvirtError as error:
-            if error.get_error_code() not in _GONE:
+            # Without a domain, why there is none is told already.
+            if domain is not None and error.get_error_code() not in _GONE:
                 raise HostError(f"cannot remove the guest {name}: {error}") from error
 
     @contextmanager
@@ -162,6 +173,8 @@ class LibvirtHypervisor:
         except SshError as error:
             if started.console.has_crashed or started.console.is_over:
                 raise as_boot_error(ended(plan.name, started.console, "connecting")) from error
+            if self.is_stopped(plan.name):
+                raise stopped(plan.name, "connecting") from error
             raise BootError(
                 f"{plan.name}: sshd is up but does not answer: {error}", log=started.console.text()
             ) from error
@@ -169,7 +182,9 @@ class LibvirtHypervisor:
             yield session
 
 
-def await_marker(plan: BootPlan, console: Console, marker: str, deadline: float) -> None:
+def await_marker(
+    plan: BootPlan, console: Console, marker: str, deadline: float, is_stopped: Callable[[str], bool]
+) -> None:
     """Wait for the guest's init to write `marker`. Raises BootError, GuestLostError."""
 
     def decided() -> bool:
@@ -180,6 +195,8 @@ def await_marker(plan: BootPlan, console: Console, marker: str, deadline: float)
         raise as_boot_error(ended(plan.name, console, "booting"))
     if console.says(marker):
         return
+    if not in_time and is_stopped(plan.name):
+        raise stopped(plan.name, "booting")
     text = console.text()
     if in_time:
         # The reason follows the marker on the same line, which may still be on its way.
@@ -208,6 +225,11 @@ def _write_initramfs(plan: BootPlan, keys: BootKeys) -> Path:
     except OSError as error:
         raise HostError(f"cannot write {path}: {error}", remedy="Is the disk full?") from error
     return path
+
+
+def _mark(name: str) -> str:
+    """As QEMU's command line has it: nobody else's does, not even that of somebody who looks at our logs."""
+    return f"guest={name},"
 
 
 def _label(user: str, usual: str | None) -> str:

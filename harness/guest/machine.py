@@ -1,9 +1,11 @@
 """A running guest: commands over SSH, with the console watched meanwhile; whose fault it is when it ends."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
+from harness import interruption
 from harness.errors import CrashError, GuestLostError, HangError, KernelError
 from harness.guest.console import Console, End, append
 from harness.guest.ssh import CommandTimeoutError, Session, SshError
@@ -28,6 +30,7 @@ class LibvirtGuest:
         domain_xml: str,
         console: Console,
         session: Session,
+        is_stopped: Callable[[], bool],
         boot_s: float,
         connect_s: float,
     ) -> None:
@@ -35,6 +38,7 @@ class LibvirtGuest:
         self._domain_xml = domain_xml
         self._console = console
         self._session = session
+        self._is_stopped = is_stopped
         self._boot_s = boot_s
         self._connect_s = connect_s
         self._log = bytearray()
@@ -84,6 +88,8 @@ class LibvirtGuest:
             raise GuestLostError(f"{self._name}: the connection was cut while {doing}: {error}") from error
         except CommandTimeoutError as error:
             self._write(_outcome("given up", started))
+            if self._is_stopped():
+                raise stopped(self._name, doing) from error
             raise HangError(
                 f"{self._name}: no end of `{_short(command)}` in {timeout_s:g} s, and no crash on the console",
                 log=self._console.text(),
@@ -125,6 +131,8 @@ class LibvirtGuest:
         if self._console.has_crashed or (self._console.is_over and self._console.end() is End.KILLED):
             raise ended(self._name, self._console, "powering off")
         if not self._console.is_over:
+            if self._is_stopped():
+                raise stopped(self._name, "powering off")
             raise HangError(f"{self._name}: still on after {timeout_s:g} s of powering off", log=self._console.text())
         self._write(_outcome("off", started))
 
@@ -133,10 +141,12 @@ class LibvirtGuest:
         return self._console.has_crashed or self._console.is_over
 
     def _look(self) -> None:
+        interruption.check()
         if self._has_ended:
             raise _GuestEndedError
 
     def _look_at_crash(self) -> None:
+        interruption.check()
         if self._console.has_crashed:
             raise _GuestEndedError
 
@@ -156,6 +166,14 @@ def ended(name: str, console: Console, doing: str) -> KernelError | GuestLostErr
     return GuestLostError(
         f"{name}: QEMU went away while {doing}",
         remedy="Was it killed? Look for it in the host's kernel log (dmesg | grep -i oom), and free some memory.",
+    )
+
+
+def stopped(name: str, doing: str) -> GuestLostError:
+    """The error for a guest that is silent because its QEMU has been stopped from outside."""
+    return GuestLostError(
+        f"{name}: QEMU is stopped (SIGSTOP, or a debugger) while {doing}",
+        remedy="What such a boot shows is not the kernel's doing. Leave the guest's QEMU alone while kab measures.",
     )
 
 

@@ -16,7 +16,7 @@ from harness.errors import HostError
 from harness.guest.disks import HostDisks
 from harness.guest.domain import EMULATOR
 from harness.guest.ssh import ssh_errors
-from harness.host import process
+from harness.host import process, reaper
 from harness.host.leases import Lease
 from harness.interfaces import Disks
 
@@ -62,6 +62,9 @@ class QemuHost(Protocol):
 
     def takes_direct_io(self, path: Path) -> bool:
         """Whether the filesystem of a file there knows O_DIRECT. Raises HostError."""
+
+    def is_stopped(self, name: str) -> bool:
+        """Whether the QEMU of the guest `name` is stopped, by a signal or a debugger."""
 
     def disks(self, *, destroy_data: str) -> Disks:
         """Makes test disks there."""
@@ -120,6 +123,10 @@ class LocalHost:
                 raise HostError(f"cannot open the test disk {path}: {error}") from error
             return False
         return True
+
+    def is_stopped(self, name: str) -> bool:
+        """Whether the QEMU of the guest `name` is stopped, as /proc says."""
+        return any(reaper.is_stopped(pid) for pid in reaper.marked_processes([f"guest={name},"]))
 
     def disks(self, *, destroy_data: str) -> Disks:
         """Test disks here."""

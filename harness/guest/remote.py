@@ -76,6 +76,16 @@ grep -asH "" /proc/cpuinfo /proc/meminfo /proc/loadavg /proc/sys/kernel/osreleas
 true
 """
 
+# $1: name of a guest.
+_STOPPED = """
+for process in /proc/[0-9]*; do
+  if grep -qasF "guest=$1," "$process/cmdline" && grep -qs "^State:[[:space:]]*[Tt]" "$process/status"; then
+    echo stopped
+    break
+  fi
+done
+"""
+
 
 class RemoteHost:
     """Implements QemuHost on another host."""
@@ -232,6 +242,14 @@ class RemoteHost:
         """Whether a file can be read with O_DIRECT there. Raises HostError."""
         read = 'dd if="$1" of=/dev/null bs=4096 count=1 iflag=direct 2>/dev/null && echo yes || echo no'
         return self.command(read, path).stdout.strip() == "yes"
+
+    def is_stopped(self, name: str) -> bool:
+        """Whether the QEMU of the guest `name` is stopped there; False where the host does not say."""
+        try:
+            return self.command(_STOPPED, name).stdout.strip() == "stopped"
+        except HostError as error:
+            _log.debug("is %s stopped: %s", name, error)
+            return False
 
     def disks(self, *, destroy_data: str) -> Disks:  # noqa: ARG002 - as QemuHost has it
         """Test disks there; none of its block devices, so there is nothing to consent to."""
