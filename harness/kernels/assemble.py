@@ -9,6 +9,8 @@ from pathlib import Path
 from harness.errors import ConfigError, HostError
 from harness.host import process
 from harness.kernels import bzimage
+from harness.kernels.intake import confine, module_files, not_a_package, optional
+from harness.parse.foreign import printable
 
 _log = logging.getLogger(__name__)
 
@@ -37,59 +39,74 @@ class Pieces:
     changelog: Path | None = None
 
 
-def unpack_packages(packages: Sequence[Path], root: Path) -> None:
-    """Unpack Debian packages into `root`; no maintainer script runs. Raises ConfigError for what is no package."""
-    for package in packages:
+def unpack_packages(packages: Sequence[Path], into: Path) -> list[Path]:
+    """Unpack Debian packages, each into a folder of its own below `into`; returns these folders.
+
+    Not into one: the files of the second would go where a link of the first leads. No maintainer script runs. Raises
+    ConfigError for what is no package, HostError.
+    """
+    roots = [into / str(number) for number in range(len(packages))]
+    into.mkdir()
+    for package, root in zip(packages, roots, strict=True):
         done = process.run(["dpkg-deb", "-x", package, root], timeout_s=_UNPACK_TIMEOUT_S, check=False)
         if "No space left" in done.stderr:
             raise HostError(
                 f"no space is left to unpack {package.name}", remedy="Free some: `kab clean --cache-limit SIZE`."
             )
         if done.status != 0:
-            raise ConfigError(
-                f"cannot unpack {package}: {done.stderr.strip()}",
-                remedy="Is it a whole Debian package?",
-            )
+            raise not_a_package(package, done.stderr)
+    return roots
 
 
-def find_pieces(root: Path, *, what: str) -> Pieces:
-    """The one kernel below `root`, where packages of either layout were unpacked. Raises ConfigError."""
+def find_pieces(roots: Sequence[Path], *, what: str) -> Pieces:
+    """The one kernel below `roots`, where packages of either layout were unpacked. Raises ConfigError.
+
+    Links of the packages that lead out of them are not followed: they would lead to files of this host.
+    """
     images = [
-        path
+        (path, root)
+        for root in roots
         for pattern in ("boot/vmlinuz-*", "lib/modules/*/vmlinuz", "usr/lib/modules/*/vmlinuz")
         for path in sorted(root.glob(pattern))
     ]
     if len(images) != 1:
-        names = ", ".join(path.name for path in images)
+        names = ", ".join(printable(path.name) for path, _ in images)
         raise ConfigError(
             f"{what} holds {'several kernels: ' + names if images else 'no kernel image'}",
             remedy="Give the packages of one kernel: linux-image, or from 7.0 on linux-binary, linux-modules and "
             "linux-base.",
         )
-    header = bzimage.read_boot_image(images[0])
+    image = confine(*images[0])
+    header = bzimage.read_boot_image(image)
     release = header.release
-    folders = [root / "usr/lib/modules" / release, root / "lib/modules" / release]
-    modules = next((folder for folder in folders if (folder / "kernel").is_dir()), None)
+    folders = [(root / place / release, root) for root in roots for place in ("usr/lib/modules", "lib/modules")]
+    modules = next((confine(folder, root) for folder, root in folders if (folder / "kernel").is_dir()), None)
     if modules is None:
         raise ConfigError(
             f"{what} holds the kernel {release} without its modules", remedy=f"Add the package linux-modules-{release}."
         )
-    documents = [root / "usr/share/doc" / f"linux-{part}-{release}" for part in ("image", "base", "binary")]
+    documents = [
+        (root / "usr/share/doc" / f"linux-{part}-{release}", root)
+        for part in ("image", "base", "binary")
+        for root in roots
+    ]
+    boots = [(root / "boot", root) for root in roots]
     return Pieces(
         release=release,
         version=header.version,
-        vmlinuz=images[0],
+        vmlinuz=image,
         modules=modules,
-        config=_first([root / f"boot/config-{release}", *(folder / "config" for folder in folders)]),
-        system_map=_first([root / f"boot/System.map-{release}", *(folder / "System.map" for folder in folders)]),
-        changelog=_first([d / name for d in documents for name in ("changelog.Debian.gz", "changelog.gz")]),
+        config=_first([*_each(boots, f"config-{release}"), *_each(folders, "config")]),
+        system_map=_first([*_each(boots, f"System.map-{release}"), *_each(folders, "System.map")]),
+        changelog=_first([*_each(documents, "changelog.Debian.gz"), *_each(documents, "changelog.gz")]),
     )
 
 
 def assemble(pieces: Pieces, entry: Path, *, scratch: Path) -> dict[str, str]:
     """Put `pieces` together in the new folder `entry`, run depmod, unpack vmlinux; returns the facts for the cache.
 
-    Files below `scratch` are moved, others copied. Raises HostError, OSError.
+    Files below `scratch` are moved, others copied. Raises ConfigError (a module or the image is not as it must be),
+    HostError, OSError.
     """
 
     def place(source: Path, target: Path) -> None:
@@ -113,7 +130,9 @@ def assemble(pieces: Pieces, entry: Path, *, scratch: Path) -> dict[str, str]:
         facts["modules"] = f"lib/modules/{pieces.release}"
         _place_modules(pieces.modules, entry / facts["modules"], place)
         process.run(["depmod", "-b", entry, pieces.release], timeout_s=_DEPMOD_TIMEOUT_S)
-    if bzimage.uncompressed(entry / "vmlinuz", entry / "vmlinux"):
+    # Of a package's image only the file's name means something to people.
+    named = pieces.vmlinuz.name if pieces.vmlinuz.is_relative_to(scratch) else str(pieces.vmlinuz)
+    if bzimage.uncompressed(entry / "vmlinuz", entry / "vmlinux", name=printable(named)):
         facts["vmlinux"] = "vmlinux"
     return facts
 
@@ -121,9 +140,9 @@ def assemble(pieces: Pieces, entry: Path, *, scratch: Path) -> dict[str, str]:
 def _place_modules(source: Path, target: Path, place: Callable[[Path, Path], None]) -> None:
     target.mkdir(parents=True)
     for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
-        if (source / name).is_file():
+        if optional(source / name, source) is not None:
             place(source / name, target / name)
-    for path in sorted((source / "kernel").rglob("*.ko*")):
+    for path in module_files(source):
         relative = path.relative_to(source / "kernel")
         if not str(relative).startswith(_DROPPED):
             (target / "kernel" / relative).parent.mkdir(parents=True, exist_ok=True)
@@ -133,5 +152,10 @@ def _place_modules(source: Path, target: Path, place: Callable[[Path, Path], Non
     (target / "kernel").mkdir(exist_ok=True)
 
 
-def _first(paths: Sequence[Path]) -> Path | None:
-    return next((path for path in paths if path.is_file()), None)
+def _each(folders: Sequence[tuple[Path, Path]], name: str) -> list[tuple[Path, Path]]:
+    return [(folder / name, root) for folder, root in folders]
+
+
+def _first(places: Sequence[tuple[Path, Path]]) -> Path | None:
+    """The first of the files that is there; each comes with the folder that it may not lead out of."""
+    return next((path for path, root in places if optional(path, root) is not None), None)

@@ -1,4 +1,4 @@
-"""x86 boot images: what the setup header says, and the ELF vmlinux packed inside.
+"""x86 boot images: what the setup header says, how long the file must be, and the ELF vmlinux packed inside.
 
 Offsets are those of Documentation/arch/x86/boot.rst.
 """
@@ -15,11 +15,15 @@ from pathlib import Path
 import zstandard
 
 from harness.errors import ConfigError
+from harness.kernels.imagekind import certificate, describe, is_unified
+from harness.kernels.intake import IMAGE_LIMIT_BYTES, regular
 from harness.kernels.lz4 import LEGACY_MAGIC, decompress_legacy
+from harness.parse.foreign import printable
 
 _log = logging.getLogger(__name__)
 
 _SETUP_SECTORS = 0x1F1
+_SYSTEM_PARAGRAPHS = 0x1F4
 _MAGIC = 0x202
 _PROTOCOL = 0x206
 _VERSION_POINTER = 0x20E
@@ -29,20 +33,30 @@ _SECTOR_BYTES = 512
 _HEADER_BYTES = 0x268
 _XLF_KERNEL_64 = 1
 _PIECE_BYTES = 1024 * 1024
-_SLICE_BYTES = 64 * 1024
+# Four bytes of zstd can mean 128 KiB: a slice becomes 32 MiB at most.
+_SLICE_BYTES = 1024
 # 2.06 brought a command line longer than 255 bytes, 2.08 the payload's place, 2.12 xloadflags.
 _OLDEST_PROTOCOL = 0x206
 _PAYLOAD_PROTOCOL = 0x208
 _XLOADFLAGS_PROTOCOL = 0x20C
 
-_ELF_MACHINES = {0x02: "SPARC", 0x03: "i386", 0x08: "MIPS", 0x15: "PowerPC", 0x16: "s390", 0x28: "ARM",
-                 0x2B: "SPARC", 0xB7: "arm64", 0xF3: "RISC-V", 0x102: "LoongArch"}  # fmt: skip
+_PARAGRAPH_BYTES = 16
 _EM_X86_64 = 0x3E
-_DEBIAN_VERSION = re.compile(r" Debian (?P<version>\d\S+) \(")
+_DEBIAN_VERSION = re.compile(r" Debian (?P<version>\d[0-9A-Za-z.+~:-]*) \(")
+# A release names folders here and in the guest; uname(2) holds 64 characters of it.
+_RELEASE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+~:@=,%-]{0,63}")
+_BANNER_CHARS = 300
+# The vmlinux of a kernel with everything built in has 100 MiB.
+_VMLINUX_LIMIT_BYTES = 1024 * 1024 * 1024
 _ELF_HEADER_BYTES = 64
 _PT_NOTE = 4
 # xen/include/public/elfnote.h; QEMU enters such an ELF kernel directly (PVH).
 _XEN_ELFNOTE_PHYS32_ENTRY = 18
+_NOTES_LIMIT_BYTES = 1024 * 1024
+
+
+class UnknownPackingError(Exception):
+    """What is packed inside a bzImage is packed in a way not known here: nothing can be said of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +78,8 @@ class BootImage:
 
 
 def read_boot_image(path: Path) -> BootImage:
-    """The header of the bzImage at `path`. Raises ConfigError when it is none, or not one for x86-64."""
+    """The header of the bzImage at `path`. Raises ConfigError when it is none, not one for x86-64, or cut short."""
+    status = regular(path, limit_bytes=IMAGE_LIMIT_BYTES)
     try:
         with path.open("rb") as file:
             # 64 sectors are the most that setup code may take; the version string lies inside.
@@ -75,13 +90,20 @@ def read_boot_image(path: Path) -> BootImage:
         ) from error
     except OSError as error:
         raise ConfigError(f"cannot read the kernel {path}: {error.strerror}") from error
-    return parse_boot_image(head, name=str(path))
+    return parse_boot_image(head, name=printable(str(path)), size_bytes=status.st_size)
 
 
-def parse_boot_image(head: bytes, *, name: str) -> BootImage:
-    """The header at the beginning of a bzImage; `name` is for messages. Raises ConfigError as read_boot_image."""
-    if len(head) < _HEADER_BYTES or head[_MAGIC : _MAGIC + 4] != b"HdrS":
-        raise ConfigError(f"{name} is not an x86-64 kernel image: it {_what(head)}", remedy="Name a bzImage (vmlinuz).")
+def parse_boot_image(head: bytes, *, name: str, size_bytes: int) -> BootImage:
+    """The header at the beginning of a bzImage that has `size_bytes` in all; `name` is for messages.
+
+    Raises ConfigError as read_boot_image.
+    """
+    marked = head[_MAGIC : _MAGIC + 4] == b"HdrS" and not is_unified(head)
+    if marked and len(head) < _HEADER_BYTES:
+        raise _cut_short(name, "more", len(head))
+    if not marked:
+        what, remedy = describe(head)
+        raise ConfigError(f"{name} is not an x86-64 kernel image: it {what}", remedy=remedy)
     (protocol,) = struct.unpack_from("<H", head, _PROTOCOL)
     if protocol < _OLDEST_PROTOCOL:
         raise ConfigError(f"{name} is too old a kernel: boot protocol {protocol >> 8}.{protocol & 255:02}, not 2.06")
@@ -91,28 +113,70 @@ def parse_boot_image(head: bytes, *, name: str) -> BootImage:
     (pointer,) = struct.unpack_from("<H", head, _VERSION_POINTER)
     start = pointer + _SECTOR_BYTES
     banner = head[start : head.find(b"\0", start)].decode(errors="replace") if pointer else ""
+    needed = whole_bytes(head)
+    if size_bytes < needed:
+        raise _cut_short(name, str(needed), size_bytes)
     if not banner.strip():
         raise ConfigError(f"{name} does not say which version it is", remedy="Name an unaltered bzImage.")
-    return BootImage(release=banner.split()[0], banner=banner, protocol=protocol)
+    release = banner.split()[0]
+    if not _RELEASE.fullmatch(release):
+        raise ConfigError(
+            f"{name} calls itself `{printable(release, limit=80)}`, which is no kernel release (as in uname -r)",
+            remedy="Name an unaltered bzImage.",
+        )
+    return BootImage(release=release, banner=printable(banner, limit=_BANNER_CHARS), protocol=protocol)
 
 
-def uncompressed(vmlinuz: Path, out: Path) -> bool:
+def _cut_short(name: str, needed: str, size_bytes: int) -> ConfigError:
+    return ConfigError(
+        f"{name} is cut short: its header says that it has {needed} bytes, but there are {size_bytes}",
+        remedy="Copy, download or build it again.",
+    )
+
+
+def whole_bytes(head: bytes) -> int:
+    """How long a bzImage must be at least, as its first sector(s) say: its code, its payload and its signature."""
+    setup_bytes = _setup_bytes(head)
+    (paragraphs,) = struct.unpack_from("<I", head, _SYSTEM_PARAGRAPHS)
+    ends: list[int] = [setup_bytes + paragraphs * _PARAGRAPH_BYTES]
+    if struct.unpack_from("<H", head, _PROTOCOL)[0] >= _PAYLOAD_PROTOCOL:
+        ends.append(setup_bytes + sum(struct.unpack_from("<II", head, _PAYLOAD)))
+    signed = certificate(head)
+    if signed is not None:
+        ends.append(signed.offset + signed.size)
+    return max(ends)
+
+
+def uncompressed(vmlinuz: Path, out: Path, *, name: str) -> bool:
     """Write the ELF vmlinux inside the bzImage `vmlinuz` to `out`, if QEMU can enter it directly (it has a PVH note).
 
-    False, and nothing left at `out`, when it has no such note or is packed in a way not known here. Raises OSError.
+    False, and nothing left at `out`, when it has no such note or is packed in a way not known here. `name` is for
+    messages. Raises ConfigError where what is packed inside is damaged (the kernel would stop while it unpacks itself),
+    OSError.
     """
     image = vmlinuz.read_bytes()
+    kept = False
     try:
         with out.open("wb") as file:
+            written = 0
             # In pieces: the content is about 60 MiB, and the harness is to stay small.
             for piece in _pieces(_payload(image)):
                 file.write(piece)
-        if has_pvh_note(out):
-            return True
-    except (ValueError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+                written += len(piece)
+                if written > _VMLINUX_LIMIT_BYTES:
+                    raise EOFError(f"it unpacks to more than {_VMLINUX_LIMIT_BYTES} bytes")
+        kept = has_pvh_note(out)
+    except UnknownPackingError as error:
         _log.debug("cannot unpack the vmlinux inside %s: %s", vmlinuz, error)
-    out.unlink()
-    return False
+    except (ValueError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+        raise ConfigError(
+            f"the kernel image {name} is damaged: what is packed inside does not unpack ({error})",
+            remedy="Copy, download or build it again.",
+        ) from error
+    finally:
+        if not kept:
+            out.unlink(missing_ok=True)
+    return kept
 
 
 def has_pvh_note(path: Path) -> bool:
@@ -121,14 +185,20 @@ def has_pvh_note(path: Path) -> bool:
         head = file.read(_ELF_HEADER_BYTES)
         if head[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", head, 18)[0] != _EM_X86_64:
             return False
+        if len(head) < _ELF_HEADER_BYTES:
+            return False
         (table,) = struct.unpack_from("<Q", head, 32)
         entry_bytes, count = struct.unpack_from("<HH", head, 54)
         for index in range(count):
-            file.seek(table + index * entry_bytes)
-            kind, _flags, offset, _vaddr, _paddr, size = struct.unpack("<IIQQQQ", file.read(40))
-            file.seek(offset)
-            if kind == _PT_NOTE and _has_note(file.read(size)):
-                return True
+            file.seek(min(table + index * entry_bytes, _VMLINUX_LIMIT_BYTES))
+            entry = file.read(40)
+            if len(entry) < 40:
+                return False
+            kind, _flags, offset, _vaddr, _paddr, size = struct.unpack("<IIQQQQ", entry)
+            if kind == _PT_NOTE:
+                file.seek(min(offset, _VMLINUX_LIMIT_BYTES))
+                if _has_note(file.read(min(size, _NOTES_LIMIT_BYTES))):
+                    return True
     return False
 
 
@@ -145,11 +215,16 @@ def _has_note(notes: bytes) -> bool:
 
 def _payload(image: bytes) -> bytes:
     if struct.unpack_from("<H", image, _PROTOCOL)[0] < _PAYLOAD_PROTOCOL:
-        raise ValueError("its boot protocol does not say where the payload is")
-    # A setup_sects of 0 means 4, for the oldest loaders' sake.
-    setup_bytes = ((image[_SETUP_SECTORS] or 4) + 1) * _SECTOR_BYTES
+        raise UnknownPackingError("its boot protocol does not say where the payload is")
+    setup_bytes = _setup_bytes(image)
     offset, size = struct.unpack_from("<II", image, _PAYLOAD)
     return image[setup_bytes + offset : setup_bytes + offset + size]
+
+
+def _setup_bytes(image: bytes) -> int:
+    # A setup_sects of 0 means 4, for the oldest loaders' sake.
+    sectors = image[_SETUP_SECTORS] or 4
+    return (sectors + 1) * _SECTOR_BYTES
 
 
 def _pieces(payload: bytes) -> Iterator[bytes]:
@@ -175,25 +250,9 @@ def _pieces(payload: bytes) -> Iterator[bytes]:
             yield unpacker.decompress(b"", _PIECE_BYTES)
         _check_whole(unpacker.eof)
     else:
-        raise ValueError(f"packed in a way not known here (starts with {payload[:4].hex()})")
+        raise UnknownPackingError(f"packed in a way not known here (starts with {payload[:4].hex()})")
 
 
 def _check_whole(at_end: bool) -> None:
     if not at_end:
         raise EOFError("cut short")
-
-
-def _what(head: bytes) -> str:
-    if head[:4] == b"\x7fELF" and len(head) >= 20:
-        order = "<" if head[5] == 1 else ">"
-        (machine,) = struct.unpack_from(f"{order}H", head, 18)
-        if machine == _EM_X86_64:
-            return "is an ELF file (a vmlinux?) and not a bzImage"
-        return f"is an ELF file for {_ELF_MACHINES.get(machine, f'machine {machine:#x}')}"
-    if head[0x38:0x3C] == b"ARM\x64":
-        return "is a kernel for arm64"
-    if head[0x38:0x3C] == b"RSC\x05":
-        return "is a kernel for RISC-V"
-    if head[:2] == b"\x1f\x8b":
-        return "is gzip-compressed (a kernel for arm64?)"
-    return "lacks the boot header's mark" if head else "is empty"

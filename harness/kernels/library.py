@@ -217,7 +217,6 @@ class KernelLibrary:
                 chosen, downloads, lambda done: self._progress(chosen.release, done, chosen.size_bytes)
             )
             self._note(f"unpacking {chosen.release}")
-            unpack_packages(packages, scratch / "root")
             provenance = {
                 "release": chosen.release,
                 "suites": " ".join(chosen.suites),
@@ -226,8 +225,18 @@ class KernelLibrary:
                 "sha256": " ".join(package.sha256 for package in chosen.packages),
                 "uri": " ".join(sorted({package.uri for package in chosen.packages})),
             }
-            pieces = find_pieces(scratch / "root", what=f"debian:{chosen.release}")
-            return self._add(key, spec, pieces, scratch, version=chosen.version, source="debian", provenance=provenance)
+            try:
+                roots = unpack_packages(packages, scratch / "root")
+                pieces = find_pieces(roots, what=f"debian:{chosen.release}")
+                return self._add(
+                    key, spec, pieces, scratch, version=chosen.version, source="debian", provenance=provenance
+                )
+            except ConfigError as error:
+                # The spec was right: what came is not what it must be.
+                raise HostError(
+                    f"what was fetched for debian:{chosen.release} is no whole kernel: {error.message}",
+                    remedy="Fetch it again, or from another mirror; `kab doctor` checks mirror and disk.",
+                ) from error
 
     def _add_local(self, key: str, spec: str, parsed: LocalSpec) -> Kernel:
         with self._cache.adding(key, waiting=self._note) as scratch:

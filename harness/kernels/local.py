@@ -12,7 +12,19 @@ from harness.host import process
 from harness.kernels import bzimage
 from harness.kernels.assemble import Pieces, find_pieces, unpack_packages
 from harness.kernels.cache import source_key
+from harness.kernels.intake import (
+    IMAGE_LIMIT_BYTES,
+    MODULE_LIMIT_BYTES,
+    PACKAGE_LIMIT_BYTES,
+    TEXT_LIMIT_BYTES,
+    check_packages,
+    confine,
+    module_files,
+    optional,
+    regular,
+)
 from harness.model.kernel import DebSpec, FileSpec, HostSpec, TreeSpec
+from harness.parse.foreign import printable
 
 _STRIP_TIMEOUT_S = 600.0
 _IMAGE_IN_TREE = Path("arch/x86/boot/bzImage")
@@ -31,22 +43,30 @@ class LocalSource:
         """Names the state of the files that `spec` means: another one after each change. Raises ConfigError."""
         match spec:
             case DebSpec(packages=packages):
-                files: Iterable[Path] = packages
+                files = [(path, PACKAGE_LIMIT_BYTES) for path in packages]
             case FileSpec(bzimage=image, modules=modules):
-                files = [image, *_modules_below(modules)]
+                files = [(image, IMAGE_LIMIT_BYTES), *_modules_below(modules)]
             case TreeSpec(directory=directory):
-                files = [directory / _IMAGE_IN_TREE, *(path for path, _ in _tree_modules(directory))]
+                listed = (path for path, _ in _tree_modules(directory))
+                files = [
+                    (directory / _IMAGE_IN_TREE, IMAGE_LIMIT_BYTES),
+                    *((path, MODULE_LIMIT_BYTES) for path in listed),
+                ]
             case HostSpec():
                 pieces = self._host()
-                files = [pieces.vmlinuz, *_modules_below(pieces.modules)]
-        return source_key(type(spec).__name__, *(_state(path) for path in files))
+                files = [(pieces.vmlinuz, IMAGE_LIMIT_BYTES), *_modules_below(pieces.modules)]
+        # A folder without any module is not the same as no folder.
+        named = [str(_expand(spec.modules))] if isinstance(spec, FileSpec) and spec.modules is not None else []
+        return source_key(type(spec).__name__, *named, *(_state(path, limit_bytes) for path, limit_bytes in files))
 
     def pieces(self, spec: LocalSpec, scratch: Path) -> Pieces:
         """The kernel's files, some of them gathered below `scratch`. Raises ConfigError, HostError."""
         match spec:
             case DebSpec(packages=packages):
-                unpack_packages([_expand(path) for path in packages], scratch / "root")
-                return find_pieces(scratch / "root", what=", ".join(path.name for path in packages))
+                files = [_expand(path) for path in packages]
+                check_packages(files)
+                what = printable(", ".join(path.name for path in packages))
+                return find_pieces(unpack_packages(files, scratch / "root"), what=what)
             case FileSpec(bzimage=image, modules=modules):
                 return _file(_expand(image), None if modules is None else _expand(modules))
             case TreeSpec(directory=directory):
@@ -88,9 +108,10 @@ def _file(image: Path, modules: Path | None) -> Pieces:
     # People name the folder itself, or the root of an installation (INSTALL_MOD_PATH).
     for folder in (modules, modules / release, modules / "lib/modules" / release):
         if folder.name == release and (folder / "kernel").is_dir():
-            return Pieces(release=release, version=header.version, vmlinuz=image, modules=folder)
+            found = confine(folder, modules)
+            return Pieces(release=release, version=header.version, vmlinuz=image, modules=found)
     raise ConfigError(
-        f"{modules} does not hold the modules of {image}, which is the kernel {release}",
+        f"{printable(str(modules))} does not hold the modules of {printable(str(image))}, the kernel {release}",
         remedy=f"Name the folder lib/modules/{release} that belongs to it.",
     )
 
@@ -99,25 +120,21 @@ def _tree(directory: Path, scratch: Path) -> Pieces:
     image = directory / _IMAGE_IN_TREE
     if not image.is_file():
         raise ConfigError(
-            f"{directory} is not a built x86-64 kernel tree: it has no {_IMAGE_IN_TREE}",
+            f"{printable(str(directory))} is not a built x86-64 kernel tree: it has no {_IMAGE_IN_TREE}",
             remedy="Build it (make bzImage modules), or name the object directory (O=).",
         )
-    header = bzimage.read_boot_image(image)
+    header = bzimage.read_boot_image(confine(image, directory))
     release = header.release
     target = scratch / "modules" / release
     (target / "kernel").mkdir(parents=True)
     listed = list(_tree_modules(directory))
     try:
         for path, relative in listed:
-            if not path.is_file():
-                raise ConfigError(
-                    f"{directory} lists the module {relative} but has not built it", remedy="Run `make modules` in it."
-                )
             (target / relative).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, target / relative)
         (target / "modules.order").write_text("".join(f"{relative}\n" for _, relative in listed))
         for name in ("modules.builtin", "modules.builtin.modinfo"):
-            if (directory / name).is_file():
+            if optional(directory / name, directory) is not None:
                 shutil.copyfile(directory / name, target / name)
     except OSError as error:
         raise HostError(f"cannot gather the modules of {directory}: {error}") from error
@@ -130,39 +147,58 @@ def _tree(directory: Path, scratch: Path) -> Pieces:
         version=header.version,
         vmlinuz=image,
         modules=target,
-        config=_existing(directory / ".config"),
-        system_map=_existing(directory / "System.map"),
+        config=optional(directory / ".config", directory),
+        system_map=optional(directory / "System.map", directory),
     )
 
 
 def _tree_modules(directory: Path) -> Iterable[tuple[Path, str]]:
-    """Each module of a built tree, and its path below lib/modules/RELEASE."""
-    order = _expand(directory) / "modules.order"
-    if order.is_file():
-        for line in order.read_text().splitlines():
-            # "kernel/fs/btrfs/btrfs.ko" up to 6.2, "fs/btrfs/btrfs.o" from 6.3 on.
-            name = re.sub(r"\.k?o$", "", line.strip().removeprefix("kernel/"))
-            if name:
-                yield _expand(directory) / f"{name}.ko", f"kernel/{name}.ko"
+    """Each module of a built tree, and its path below lib/modules/RELEASE. Raises ConfigError."""
+    root = _expand(directory)
+    order = root / "modules.order"
+    if not order.exists():
+        return
+    regular(confine(order, root), limit_bytes=TEXT_LIMIT_BYTES)
+    for number, line in enumerate(order.read_text(errors="replace").splitlines(), start=1):
+        # "kernel/fs/btrfs/btrfs.ko" up to 6.2, "fs/btrfs/btrfs.o" from 6.3 on.
+        name = re.sub(r"\.k?o$", "", line.strip().removeprefix("kernel/"))
+        if not name:
+            continue
+        # It names files to read here and to write in the cache.
+        if ".." in Path(name).parts or name.startswith("/") or not name.isprintable():
+            raise ConfigError(
+                f"{printable(str(order))}:{number}: `{printable(name, limit=200)}` is no module of this tree",
+                remedy="Run `make modules` in it.",
+            )
+        path = root / f"{name}.ko"
+        if not path.exists():
+            raise ConfigError(
+                f"cannot read {printable(str(path))}, though {order.name} lists it", remedy="Run `make modules` there."
+            )
+        yield confine(path, root), f"kernel/{name}.ko"
 
 
-def _modules_below(folder: Path | None) -> list[Path]:
-    return sorted(_expand(folder).rglob("*.ko*")) if folder is not None else []
-
-
-def _state(path: Path) -> str:
-    path = _expand(path)
-    try:
-        status = path.stat()
-    except OSError as error:
+def _modules_below(folder: Path | None) -> list[tuple[Path, int]]:
+    """The module files of the folder that is named, or of the one in it, each with the most bytes that it may have."""
+    if folder is None:
+        return []
+    root = _expand(folder)
+    if not root.is_dir():
         raise ConfigError(
-            f"cannot read {path}: {error.strerror}", remedy="Check the path and its permissions."
-        ) from error
+            f"{printable(str(root))} is no folder of modules",
+            remedy="Name the folder lib/modules/RELEASE of the kernel.",
+        )
+    # As _file finds them. Not both: `build` below a kernel's own folder leads to its sources.
+    places = [root] if (root / "kernel").is_dir() else sorted({*root.glob("*"), *root.glob("lib/modules/*")})
+    return [
+        (path, MODULE_LIMIT_BYTES) for place in places if (place / "kernel").is_dir() for path in module_files(place)
+    ]
+
+
+def _state(path: Path, limit_bytes: int) -> str:
+    path = _expand(path)
+    status = regular(path, limit_bytes=limit_bytes)
     return f"{path} {status.st_size} {status.st_mtime_ns} {status.st_ino}"
-
-
-def _existing(path: Path) -> Path | None:
-    return path if path.is_file() else None
 
 
 def _expand(path: Path) -> Path:

@@ -42,6 +42,8 @@ def decompress_block(block: bytes) -> bytes:
                 literals, position = _extend(block, literals, position)
             out += block[position : position + literals]
             position += literals
+            if position > end:
+                raise ValueError("corrupt LZ4 block: cut short")
             if position >= end:
                 break
             offset = block[position] | block[position + 1] << 8
@@ -50,6 +52,8 @@ def decompress_block(block: bytes) -> bytes:
             if length == 15:
                 length, position = _extend(block, length, position)
             length += 4
+            if len(out) + length > _BLOCK_BYTES:
+                raise ValueError("corrupt LZ4 block: too long")
             start = len(out) - offset
             if offset == 0 or start < 0:
                 raise ValueError("corrupt LZ4 block: match before its beginning")

@@ -3,30 +3,57 @@
 import gzip
 import lzma
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import IO
 
 import zstandard
 
 from harness.errors import HostError
+from harness.model.guest import MIB
 from harness.model.kernel import Kernel
 from harness.parse.modules import ModuleIndex, parse_module_index
+
+# Guests have 1 GiB unless more is asked for.
+_LIMIT_BYTES = 512 * MIB
+
+
+def _plain(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _gzip(path: Path) -> IO[bytes]:
+    return gzip.GzipFile(path)  # type: ignore[return-value]  # typeshed has it as no IO
+
+
+def _xz(path: Path) -> IO[bytes]:
+    return lzma.LZMAFile(path)
+
+
+def _zstd(path: Path) -> IO[bytes]:
+    opened: IO[bytes] = zstandard.open(path, "rb", dctx=zstandard.ZstdDecompressor(max_window_size=2**31))
+    return opened
+
+
+_OPENERS: Mapping[str, Callable[[Path], IO[bytes]]] = {".xz": _xz, ".zst": _zstd, ".gz": _gzip}
 
 
 def read_module(path: Path) -> bytes:
     """The ELF content of a ``.ko``, ``.ko.xz``, ``.ko.zst`` or ``.ko.gz`` file. Raises HostError."""
     try:
-        data = path.read_bytes()
-        if path.suffix == ".xz":
-            return lzma.decompress(data)
-        if path.suffix == ".zst":
-            return zstandard.ZstdDecompressor(max_window_size=2**31).decompressobj().decompress(data)
-        if path.suffix == ".gz":
-            return gzip.decompress(data)
+        opened = _OPENERS.get(path.suffix, _plain)(path)
+        with opened as file:
+            data = file.read(_LIMIT_BYTES + 1)
     except (OSError, EOFError, lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
         raise HostError(
             f"cannot read the kernel module {path}: {error}", remedy="Remove that kernel's folder; it is fetched again."
         ) from error
+    if len(data) > _LIMIT_BYTES:
+        raise HostError(
+            f"the kernel module {path} has more than {_LIMIT_BYTES // MIB} MiB unpacked, which is more than a guest can"
+            " load",
+            remedy="Strip its debug information, and name the kernel again.",
+        )
     return data
 
 
