@@ -6,6 +6,7 @@ from harness.cli.options import progress_option
 from harness.cli.progress import ProgressMode, make_progress
 from harness.cli.tables import new_table, print_table
 from harness.model.guest import MIB
+from harness.parse.foreign import printable
 
 EPILOG = """\b
 Examples:
@@ -13,6 +14,7 @@ Examples:
   kab kernels fetch debian:7.2
   kab kernels show debian:6.12
   kab kernels ladder debian:6.1 debian:7.3
+  kab kernels verify --all
 """
 
 LADDER_EPILOG = """A ladder is ordered by version, but stable branches fork: a fix may be in 6.12.107 and missing in
@@ -28,7 +30,7 @@ Examples:
 
 @click.group(epilog=EPILOG)
 def kernels() -> None:
-    """List, fetch and show kernels."""
+    """List, fetch, show and verify kernels."""
 
 
 @kernels.command("list")
@@ -99,7 +101,51 @@ def show(spec: str) -> None:
         }
     width = max(map(len, facts))
     for name, value in facts.items():
-        click.echo(f"{name:<{width}}  {value}")
+        click.echo(f"{name:<{width}}  {printable(value)}")
+
+
+@kernels.command()
+@click.argument("specs", metavar="[SPEC]...", nargs=-1)
+@click.option("--all", "every", is_flag=True, help="All kernels of the cache, and the guest image [where no SPEC is].")
+def verify(specs: tuple[str, ...], every: bool) -> int:
+    """Read all content of cached kernels, and remove what is damaged: it is made anew when it is named again.
+
+    Each run does the same for its kernels before their first boot. The exit status is 131 where something is damaged.
+    """
+    from harness.cli.session import Session
+    from harness.errors import ExitCode
+    from harness.kernels.cache import listed
+
+    if specs and every:
+        raise click.UsageError("SPEC and --all exclude one another.")
+    told: list[tuple[str, str, str]] = []
+    with make_progress(ProgressMode.LINES) as progress, Session(progress) as session:
+        for found in session.kernels.verify(specs):
+            state = f"damaged: {listed(found.damaged)}" if found.damaged else "fine"
+            if found.damaged:
+                state += "; removed" if found.removed else "; another kab uses it: end that one, and verify again"
+            told.append((found.release or "(unknown)", found.digest[:16], state))
+        for image in session.images.all() if not specs else ():
+            damaged = session.images.damage(image)
+            if damaged:
+                session.images.remove(image)
+            told.append((image.name, "", f"damaged: {listed(damaged)}; removed" if damaged else "fine"))
+    table = new_table("kernel or image", "digest", "state")
+    for row in told:
+        table.add_row(*row)
+    if told:
+        print_table(table)
+    else:
+        click.echo("The cache is empty.", err=True)
+    bad = sum(state != "fine" for _, _, state in told)
+    if not bad:
+        return ExitCode.GOOD
+    click.echo(
+        f"kab: {bad} of {len(told)} damaged. What was removed is fetched or built again when it is next named; look "
+        "after the disk if it happens again.",
+        err=True,
+    )
+    return ExitCode.HOST
 
 
 @kernels.command(epilog=LADDER_EPILOG)

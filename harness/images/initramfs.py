@@ -7,6 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from harness.errors import HostError
 from harness.host.files import write_atomically
+from harness.host.integrity import sha256_of
 from harness.host.locks import lock
 from harness.images import cpio
 from harness.images.recipe import Recipe
@@ -60,7 +61,10 @@ def ensure_initramfs(
     recipe: Recipe,
     busybox: Path,
 ) -> Path:
-    """The archive of one kernel in the cache `folder`, named by the hash of all that is in it. Raises HostError."""
+    """The archive of one kernel in the cache `folder`, named by the hash of all that goes into it. Raises HostError.
+
+    Beside it lies the hash of the archive itself: one that differs is made anew.
+    """
     digest = hashlib.sha256()
     try:
         for content in (recipe.read("init"), recipe.read("modules.sh"), busybox.read_bytes()):
@@ -70,11 +74,21 @@ def ensure_initramfs(
     except OSError as error:
         raise HostError(f"cannot read {error.filename}: {error.strerror}") from error
     out = folder / f"initramfs-{digest.hexdigest()[:32]}.cpio"
-    if not out.is_file():
+    known = out.with_suffix(".sha256")
+    if not _is_whole(out, known):
         with lock(folder / "initramfs.lock", what="building an initramfs", timeout_s=_BUILD_TIMEOUT_S):
-            if not out.is_file():
+            if not _is_whole(out, known):
                 build_initramfs(out, modules, read_module, recipe=recipe, busybox=busybox)
+                write_atomically(known, sha256_of(out).encode())
     return out
+
+
+def _is_whole(archive: Path, known: Path) -> bool:
+    """Whether the archive has the hash that the file `known` holds."""
+    try:
+        return known.read_bytes() == sha256_of(archive).encode()
+    except OSError:
+        return False
 
 
 def boot_archive(files: Mapping[str, bytes]) -> bytes:

@@ -1,7 +1,6 @@
 """The cache of guest roots: one folder per recipe digest, complete or not there."""
 
 import contextlib
-import json
 import logging
 import shutil
 from collections.abc import Callable
@@ -11,6 +10,7 @@ from secrets import token_hex
 from harness.errors import HostError
 from harness.host.aptsources import find_mirrors
 from harness.host.files import write_atomically
+from harness.host.integrity import damaged_files, file_digests, sealed, unsealed
 from harness.host.locks import lock
 from harness.host.paths import Paths
 from harness.images.build import BUILDER_VERSION, BUSYBOX_FILE, PACKAGES_FILE, ROOT_FILE, build_root
@@ -20,6 +20,7 @@ from harness.model.guest import Image
 _log = logging.getLogger(__name__)
 
 _INFO_FILE = "image.json"
+_FILES = (ROOT_FILE, BUSYBOX_FILE)
 _BUILDING = "building"
 _LOCK_TIMEOUT_S = 1800.0
 
@@ -38,18 +39,21 @@ class ImageStore:
         return self.recipe.digest(BUILDER_VERSION)
 
     def ensure(self, progress: Callable[[str], None] | None = None) -> Image:
-        """The image of the recipe, built where missing; `progress` is told in a sentence what takes time.
+        """The image of the recipe, built where missing or damaged; `progress` is told in a sentence what takes time.
 
-        Raises HostError.
+        All its content is read. Raises HostError.
         """
         tell = progress or (lambda message: _log.info("%s", message))
         digest = self.recipe_digest
         image = self._read(self._folder / digest)
-        if image is not None:
+        if image is not None and not self.damage(image):
             return image
         with lock(self._folder / "lock", what="building the guest image", timeout_s=_LOCK_TIMEOUT_S, waiting=tell):
             image = self._read(self._folder / digest)
-            if image is None:
+            damaged = self.damage(image) if image is not None else ()
+            if damaged:
+                tell(f"the cached guest image is damaged ({', '.join(damaged)})")
+            if image is None or damaged:
                 tell(f"building the guest image (Debian {self.recipe.suite}); once, about a minute")
                 image = self._build(digest)
         return image
@@ -68,6 +72,22 @@ class ImageStore:
         with lock(self._folder / "lock", what="building the guest image", timeout_s=_LOCK_TIMEOUT_S):
             _remove(image.path.parent)
 
+    def damage(self, image: Image) -> tuple[str, ...]:
+        """The files of an image whose content is not what was built. All of it is read. Raises HostError."""
+        folder = image.path.parent
+        try:
+            info = unsealed((folder / _INFO_FILE).read_bytes())
+            digests = info.get("sha256")
+            if digests is not None:
+                return damaged_files(folder, digests)
+            # Built before hashes were kept: from here on they are.
+            with contextlib.suppress(HostError):
+                write_atomically(folder / _INFO_FILE, sealed({**info, "sha256": file_digests(folder, _FILES)}))
+        except (OSError, ValueError, TypeError, AttributeError) as error:
+            _log.info("cannot read %s: %s", folder / _INFO_FILE, error)
+            return (_INFO_FILE,)
+        return ()
+
     def _build(self, digest: str) -> Image:
         # The lock is held: what is there was left by a process that died.
         for stale in self._folder.glob(f"{_BUILDING}-*"):
@@ -83,11 +103,12 @@ class ImageStore:
                 "recipe_digest": digest,
                 "size_bytes": root.stat().st_size,
                 "packages": sorted((building / PACKAGES_FILE).read_text().split()),
+                "sha256": file_digests(building, _FILES),
             }
             (building / PACKAGES_FILE).unlink()
             root.chmod(0o444)
             (building / BUSYBOX_FILE).chmod(0o555)
-            write_atomically(building / _INFO_FILE, json.dumps(info, indent=1).encode())
+            write_atomically(building / _INFO_FILE, sealed(info))
             _remove(self._folder / digest)
             building.rename(self._folder / digest)
         except OSError as error:
@@ -103,7 +124,7 @@ class ImageStore:
         """The image in the folder `path`, or None when it is not complete."""
         root = path / ROOT_FILE
         try:
-            info = json.loads((path / _INFO_FILE).read_text())
+            info = unsealed((path / _INFO_FILE).read_bytes())
             image = Image(
                 name=info["name"],
                 recipe_digest=info["recipe_digest"],

@@ -1,7 +1,7 @@
 """From a kernel spec to a kernel in the cache."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -18,6 +18,7 @@ from harness.kernels.cache import CachedKernel, KernelCache, SourceRecord, conte
 from harness.kernels.debian import DebianSource
 from harness.kernels.local import LocalSource, LocalSpec
 from harness.kernels.revisions import Revisions, as_revision, build_provenance
+from harness.kernels.verify import Verified, verify
 from harness.model.kernel import (
     AvailableKernel,
     DebianSpec,
@@ -51,7 +52,7 @@ class KernelLibrary:
         note: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
         """`progress` is told about downloads, `building` about builds, `note` in sentences about the rest."""
-        self._cache = KernelCache(paths.kernels)
+        self._cache = KernelCache(paths.kernels, note=note)
         self._debian = debian or DebianSource(paths, note=note)
         self._local = local or LocalSource()
         self._paths = paths
@@ -83,7 +84,7 @@ class KernelLibrary:
         if isinstance(parsed, GitSpec):
             return self._resolve_git(spec, parsed)
         key = self._local.key(parsed)
-        return self._cached(key, spec) or self._add_local(key, spec, parsed)
+        return self._sound(key, spec) or self._add_local(key, spec, parsed)
 
     def modules_for(self, kernel: Kernel, wanted: Sequence[str]) -> tuple[Path, ...]:
         """As harness.kernels.modules.modules_for."""
@@ -122,6 +123,14 @@ class KernelLibrary:
         """What the cache holds, the most recently used last."""
         return self._cache.entries()
 
+    def verify(self, specs: Sequence[str] = ()) -> Iterator[Verified]:
+        """The kernels of `specs`, or all of the cache, with all their content read; a damaged one is removed.
+
+        Raises ConfigError for one that is not in the cache, HostError.
+        """
+        digests = [self._digest(spec) for spec in specs]
+        return verify(self._cache, digests if specs else self._cache.digests())
+
     def built(self, spec: str) -> Kernel | None:
         """The kernel of a git spec where it is built already, else None. Raises as ``resolve``."""
         parsed = parse_kernel_spec(spec)
@@ -144,10 +153,10 @@ class KernelLibrary:
     def _resolve_debian(self, spec: str, parsed: DebianSpec) -> Kernel:
         # One named in full does not change: no list is needed once it is here, nor if the mirror drops it.
         exact = next((record for record in self._exact(parsed)), None)
-        if exact is not None and (kernel := self._cache.open(exact, spec)) is not None:
+        if exact is not None and (kernel := self._cache.open(exact, spec, check=True)) is not None:
             return kernel
         chosen = self._debian.choose(parsed)
-        kernel = self._cached(_debian_key(chosen), spec)
+        kernel = self._sound(_debian_key(chosen), spec)
         if kernel is not None:
             return kernel
         try:
@@ -171,11 +180,11 @@ class KernelLibrary:
             return as_revision(told, spec, repository, commit)
         request = self._revisions.builder.request(repository, commit, settings)
         key = source_key(*request.key)
-        kernel_or_none = self._cached(key, spec)
+        kernel_or_none = self._sound(key, spec)
         if kernel_or_none is not None:
             return as_revision(kernel_or_none, spec, repository, commit)
         with self._cache.adding(key, waiting=self._note) as scratch:
-            found = self._cached(key, spec)
+            found = self._sound(key, spec)
             if found is None:
                 title = printable(commit.title)
                 self._note(f"building {commit.short} {title} ({settings.config}, {request.compiler.name})")
@@ -204,11 +213,33 @@ class KernelLibrary:
         record = self._cache.find(key)
         return None if record is None else self._cache.open(record, spec)
 
+    def _sound(self, key: str, spec: str) -> Kernel | None:
+        """As ``_cached``, for a kernel that is going to boot: its content is checked."""
+        record = self._cache.find(key)
+        return None if record is None else self._cache.open(record, spec, check=True)
+
+    def _digest(self, spec: str) -> str:
+        """The digest of a spec's kernel in the cache. Raises ConfigError where it is not there, HostError."""
+        parsed = parse_kernel_spec(spec)
+        if isinstance(parsed, GitSpec):
+            built = self.built(spec)
+            if built is not None:
+                return built.digest
+        elif isinstance(parsed, DebianSpec):
+            record = next(iter(self._exact(parsed)), None) or self._cache.find(_debian_key(self._debian.choose(parsed)))
+            if record is not None:
+                return record.digest
+        elif (record := self._cache.find(self._local.key(parsed))) is not None:
+            return record.digest
+        raise ConfigError(
+            f"{spec} is not in the cache", remedy=f"It is fetched, and checked, with: kab kernels fetch {spec}"
+        )
+
     def _fetch(self, spec: str, chosen: AvailableKernel) -> Kernel:
         key = _debian_key(chosen)
         with self._cache.adding(key, waiting=self._note) as scratch:
             # Another process may have fetched it while we waited.
-            kernel = self._cached(key, spec)
+            kernel = self._sound(key, spec)
             if kernel is not None:
                 return kernel
             downloads = scratch / "packages"
@@ -240,7 +271,7 @@ class KernelLibrary:
 
     def _add_local(self, key: str, spec: str, parsed: LocalSpec) -> Kernel:
         with self._cache.adding(key, waiting=self._note) as scratch:
-            kernel = self._cached(key, spec)
+            kernel = self._sound(key, spec)
             if kernel is not None:
                 return kernel
             self._note(f"reading {spec}")
