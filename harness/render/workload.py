@@ -3,13 +3,18 @@
 from pathlib import Path
 
 from harness import resources
+from harness.errors import ConfigError
 from harness.model.guest import MIB
 from harness.model.workload import Parameter, Workload
-from harness.render import render
+from harness.parse.foreign import printable
+from harness.render.sandbox import render_untrusted
 
 # The checked file: small, as it is written and read on top of every trial, but by several writers at once.
 VERIFY_WRITERS = 4
 VERIFY_PART_BYTES = MIB // 2
+
+# The line by which guest scripts (templates/guest) end the text of a job.
+END_OF_JOB = "KAB-END-OF-JOB"
 
 # fio multiplies its seed by odd constants in 64 bits; this keeps it clear of signed arithmetic in any version.
 _SEED_MODULUS = 2**31
@@ -20,17 +25,14 @@ def render_job(workload: Workload, *, directory: str, seed: int, runtime_s: floa
 
     The template sees the workload's parameters, its ``name``, and ``common``: the text of the [global] section.
     """
-    common = render(
+    common = _render(
         "common.fio.j2",
-        folder=_catalogue(),
         directory=directory,
         seed=seed % _SEED_MODULUS,
         runtime_ms=round(runtime_s * 1000),
     )
-    template = _catalogue() / workload.template
-    return render(
-        template.name,
-        folder=template.parent,
+    return _render(
+        workload.template,
         **{**workload.parameters, "name": workload.name, "common": common.rstrip("\n")},
     )
 
@@ -43,9 +45,8 @@ def render_layout_job(workload: Workload, *, directory: str, seed: int) -> str:
     files = layout_files(workload)
     if not files:
         return ""
-    return render(
+    return _render(
         "layout.fio.j2",
-        folder=_catalogue(),
         directory=directory,
         seed=seed % _SEED_MODULUS,
         files=len(files),
@@ -61,15 +62,27 @@ def layout_files(workload: Workload) -> tuple[tuple[str, int], ...]:
 
 def render_verify_job(*, directory: str, seed: int, read_back: bool) -> str:
     """The job that writes checksummed blocks, or (`read_back`) reads the same blocks and checks them."""
-    return render(
+    return _render(
         "verify.fio.j2",
-        folder=_catalogue(),
         directory=directory,
         seed=seed % _SEED_MODULUS,
         writers=VERIFY_WRITERS,
         part_size=VERIFY_PART_BYTES,
         read_back=read_back,
     )
+
+
+def _render(template: str, **values: Parameter) -> str:
+    """A template of the catalogue, or one of the user's own by its path: both are files that a user may edit."""
+    path = _catalogue() / template
+    job = render_untrusted(path, values)
+    for number, line in enumerate(job.split("\n"), 1):
+        # The scripts that bring a job to the guest end it by such a line, and a shell loses other controls.
+        if line == END_OF_JOB or not line.replace("\t", " ").isprintable():
+            raise ConfigError(
+                f"{path}: line {number} of the job that it makes cannot be in a job: {printable(line, limit=80)!r}"
+            )
+    return job
 
 
 def _catalogue() -> Path:

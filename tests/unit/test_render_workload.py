@@ -10,7 +10,7 @@ from harness.config.workloads import load_workloads
 from harness.errors import ConfigError
 from harness.model.guest import MIB, AttachedDisk, DiskBackend, DiskBus, DiskSpec, FilesystemSpec
 from harness.render.guestscript import check_script, collect_script, iterate_script, prepare_script
-from harness.render.workload import layout_files, render_job, render_layout_job, render_verify_job
+from harness.render.workload import END_OF_JOB, layout_files, render_job, render_layout_job, render_verify_job
 
 pytestmark = pytest.mark.unit
 
@@ -115,6 +115,14 @@ def test_template_of_the_users_own(tmp_path):
     assert job["shared-dio"]["bs"] == "512"
     assert job["global"]["directory"] == "/mnt"
     assert render_layout_job(workload, directory="/mnt", seed=1) == ""
+
+
+@pytest.mark.parametrize("line", [END_OF_JOB, "a\0b", "a\x1bb", "a\u2028b"])
+def test_no_job_leaves_the_script_that_carries_it(tmp_path, line):
+    template = tmp_path / "mine.fio.j2"
+    template.write_bytes(f"[job]\n{line}\nreboot\n".encode())
+    with pytest.raises(ConfigError, match="line 2 of the job"):
+        render_job(replace(WORKLOADS["wal"], template=str(template)), directory="/", seed=1, runtime_s=1)
 
 
 def test_verify_jobs_differ_only_in_direction():
