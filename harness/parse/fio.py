@@ -1,13 +1,13 @@
 """fio's JSON, of any fio 3.x, into metrics."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from harness.errors import WorkloadError
+from harness.parse.guestjson import Fields, read_report
 
 _MIB = 1024 * 1024
+_KIB = 1024
 _NS_PER_US = 1000.0
 # Metric suffix -> fio's name of the percentile.
 _PERCENTILES = {"p50": "50.000000", "p99": "99.000000", "p99_9": "99.900000"}
@@ -29,45 +29,58 @@ class FioResult:
 def parse_fio(text: str) -> FioResult:
     """Read the output of ``fio --output-format=json`` (or ``json+``), whatever fio printed around it.
 
-    Raises WorkloadError when there is no report in it, when fio reports an error, or when it completed no I/O.
+    A figure that this fio does not report is left out. Raises WorkloadError for any text that has no report in it or a
+    malformed one, when fio reports an error, and when it completed no read and no write.
     """
     report = _report(text)
-    jobs = report.get("jobs") or []
+    jobs = report.parts("jobs")
     if len(jobs) != 1:
         raise WorkloadError(
             f"fio reported {len(jobs)} groups of jobs instead of one",
             remedy="The workload's template must set group_reporting=1 and must not set new_group.",
         )
     job = jobs[0]
-    if job.get("error"):
-        raise WorkloadError(f"fio's job {job.get('jobname', '?')} failed with errno {job['error']}{_tail(text)}")
-    ios = sum(int(job.get(side, {}).get("total_ios", 0)) for side in ("read", "write"))
+    if job.number("error"):
+        name = job.text("jobname") or "?"
+        raise WorkloadError(f"fio's job {name} failed with errno {job.count('error')}{_tail(text)}")
+    sides = {side: job.part(side) for side in ("write", "read")}
+    ios = sum(data.count("total_ios") for data in sides.values())
     if ios == 0:
-        raise WorkloadError(f"fio completed no I/O{_tail(text)}")
+        raise _no_io(job, text)
     metrics: dict[str, float] = {}
-    for side in ("write", "read"):
-        metrics.update(_side_metrics(side, job.get(side, {})))
-    metrics.update(_sync_metrics(job.get("sync", {})))
+    for side, data in sides.items():
+        metrics.update(_side_metrics(side, data))
+    metrics.update(_sync_metrics(job.part("sync")))
     metrics.update(_cpu_metrics(job, ios))
     return FioResult(
-        version=str(report.get("fio version", "")),
+        version=report.text("fio version"),
         metrics=metrics,
         ios=ios,
-        written_bytes=int(job.get("write", {}).get("io_bytes", 0)),
+        written_bytes=sides["write"].count("io_bytes"),
     )
 
 
-def _report(text: str) -> dict[str, Any]:
+def _report(text: str) -> Fields:
     """The JSON object in `text`: it begins at the first line that is an opening brace."""
     start = 0 if text.startswith("{") else text.find("\n{") + 1
     if text[start : start + 1] != "{":
         raise WorkloadError(f"fio printed no report{_tail(text)}")
-    try:
-        report, _ = json.JSONDecoder().raw_decode(text, start)
-    except json.JSONDecodeError as error:
-        raise WorkloadError(f"fio's report is cut short or malformed: {error}") from error
-    assert isinstance(report, dict)
-    return report
+    return read_report("fio", text, start)
+
+
+def _no_io(job: Fields, text: str) -> WorkloadError:
+    """Why there is nothing to measure, though fio may have done something."""
+    if job.part("mixed").count("total_ios"):
+        return WorkloadError(
+            "fio reported reads and writes as one, so that neither can be told",
+            remedy="The workload's template must not set unified_rw_reporting.",
+        )
+    if trims := job.part("trim").count("total_ios"):
+        return WorkloadError(
+            f"fio completed {trims} trims, and no read or write",
+            remedy="There are no metrics of trims: the workload's template must read or write.",
+        )
+    return WorkloadError(f"fio completed no I/O{_tail(text)}")
 
 
 def _tail(text: str) -> str:
@@ -76,44 +89,55 @@ def _tail(text: str) -> str:
     return f": {said[-1000:]}" if said else ""
 
 
-def _side_metrics(side: str, data: Mapping[str, Any]) -> dict[str, float]:
+def _side_metrics(side: str, data: Fields) -> dict[str, float]:
     """Metrics of "read" or "write"; none when the job did not do it."""
-    if not data.get("total_ios"):
+    if not data.count("total_ios"):
         return {}
-    metrics = {
-        f"{side}_iops": float(data["iops"]),
-        f"{side}_bandwidth": float(data["bw_bytes"]) / _MIB,
-    }
-    latency = data.get("clat_ns", {})
-    if latency.get("N", 1):
-        metrics[f"{side}_clat_mean"] = float(latency["mean"]) / _NS_PER_US
-        metrics.update(_percentiles(f"{side}_clat", latency))
-    return metrics
+    found: dict[str, float | None] = {f"{side}_iops": data.number("iops")}
+    # fio 3.1 knows KiB/s only.
+    bytes_s, kib_s = data.number("bw_bytes"), data.number("bw")
+    if bytes_s is None and kib_s is not None:
+        bytes_s = kib_s * _KIB
+    found[f"{side}_bandwidth"] = None if bytes_s is None else bytes_s / _MIB
+    latency = data.part("clat_ns")
+    # N is how many were measured; older versions do not say it.
+    if latency.number("N") != 0:
+        found[f"{side}_clat_mean"] = _microseconds(latency.number("mean"))
+        found.update(_percentiles(f"{side}_clat", latency))
+    return _known(found)
 
 
-def _percentiles(prefix: str, latency: Mapping[str, Any]) -> dict[str, float]:
-    percentiles = latency.get("percentile", {})
-    return {
-        f"{prefix}_{suffix}": float(percentiles[key]) / _NS_PER_US
-        for suffix, key in _PERCENTILES.items()
-        if key in percentiles
-    }
+def _percentiles(prefix: str, latency: Fields) -> dict[str, float | None]:
+    percentiles = latency.part("percentile")
+    return {f"{prefix}_{suffix}": _microseconds(percentiles.number(key)) for suffix, key in _PERCENTILES.items()}
 
 
-def _sync_metrics(data: Mapping[str, Any]) -> dict[str, float]:
+def _sync_metrics(data: Fields) -> dict[str, float]:
     """Latency of fsync and fdatasync calls, when the job made any."""
-    if not data.get("total_ios"):
+    if not data.count("total_ios"):
         return {}
-    latency = data["lat_ns"]
-    metrics = {"sync_latency_mean": float(latency["mean"]) / _NS_PER_US}
-    p99 = _percentiles("sync_latency", latency).get("sync_latency_p99")
-    return metrics if p99 is None else metrics | {"sync_latency_p99": p99}
+    latency = data.part("lat_ns")
+    p99 = _percentiles("sync_latency", latency)["sync_latency_p99"]
+    return _known({"sync_latency_mean": _microseconds(latency.number("mean")), "sync_latency_p99": p99})
 
 
-def _cpu_metrics(job: Mapping[str, Any], ios: int) -> dict[str, float]:
+def _cpu_metrics(job: Fields, ios: int) -> dict[str, float]:
     """CPU time and context switches of fio's threads per I/O.
 
-    fio's percentages are of ``job_runtime``, the sum of all threads' run times in milliseconds (stat.c).
+    fio's percentages are of ``job_runtime``, the sum of all threads' run times in milliseconds (stat.c); fio 3.1 does
+    not tell it.
     """
-    cpu_us = (float(job["usr_cpu"]) + float(job["sys_cpu"])) / 100.0 * float(job["job_runtime"]) * 1000.0
-    return {"cpu_per_io": cpu_us / ios, "job_switches_per_io": float(job["ctx"]) / ios}
+    user, system, runtime_ms = (job.number(key) for key in ("usr_cpu", "sys_cpu", "job_runtime"))
+    cpu = None
+    if user is not None and system is not None and runtime_ms is not None:
+        cpu = (user + system) / 100.0 * runtime_ms * 1000.0 / ios
+    switches = job.number("ctx")
+    return _known({"cpu_per_io": cpu, "job_switches_per_io": None if switches is None else switches / ios})
+
+
+def _microseconds(nanoseconds: float | None) -> float | None:
+    return None if nanoseconds is None else nanoseconds / _NS_PER_US
+
+
+def _known(values: Mapping[str, float | None]) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}

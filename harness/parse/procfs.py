@@ -1,10 +1,15 @@
 """Counters of /proc and /sys before and after a workload, and the witnesses that their differences are."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.errors import WorkloadError
+
 _SECTOR_BYTES = 512
 _US_PER_MS = 1000.0
+# The kernel's counters have 64 bits.
+_COUNTER = re.compile(r"[0-9]{1,20}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +42,10 @@ class Snapshot:
 
 
 def parse_snapshot(text: str) -> Snapshot:
-    """Read the output of ``grep -H "" /sys/block/DEV/stat /proc/stat /proc/vmstat``: lines of ``PATH:CONTENT``."""
+    """Read the output of ``grep -H "" /sys/block/DEV/stat /proc/stat /proc/vmstat``: lines of ``PATH:CONTENT``.
+
+    Whatever else stands there is left out. Raises WorkloadError for a counter that is not a number.
+    """
     disk = None
     counters: dict[str, list[str]] = {}
     for path, words in _lines(text):
@@ -46,7 +54,7 @@ def parse_snapshot(text: str) -> Snapshot:
         else:
             counters[words[0]] = words[1:]
     # user nice system idle iowait irq softirq steal; guest time, which follows, is in user already.
-    ticks = [int(word) for word in counters.get("cpu", [])[:8]]
+    ticks = [_counter(word) for word in counters.get("cpu", [])[:8]]
     return Snapshot(
         disk=disk,
         dirtied_pages=_first(counters.get("nr_dirtied")),
@@ -57,7 +65,7 @@ def parse_snapshot(text: str) -> Snapshot:
 
 
 def _lines(text: str) -> Iterator[tuple[str, list[str]]]:
-    for line in text.splitlines():
+    for line in text.split("\n"):
         path, colon, content = line.partition(":")
         words = content.split()
         if colon and words:
@@ -68,7 +76,7 @@ def _disk_counters(words: list[str]) -> DiskCounters | None:
     # Kernels grow fields at the end (discards in 4.18, flushes in 5.5); fewer than eleven have no queue time.
     if len(words) < 11:
         return None
-    fields = [int(word) for word in words]
+    fields = [_counter(word) for word in words[:11]]
     return DiskCounters(
         read_ios=fields[0],
         read_ms=fields[3],
@@ -81,7 +89,13 @@ def _disk_counters(words: list[str]) -> DiskCounters | None:
 
 
 def _first(words: list[str] | None) -> int | None:
-    return int(words[0]) if words else None
+    return _counter(words[0]) if words else None
+
+
+def _counter(word: str) -> int:
+    if not _COUNTER.fullmatch(word):
+        raise WorkloadError(f"a counter of the guest is not a number: {word[:100]!r}")
+    return int(word)
 
 
 def witnesses(
@@ -100,23 +114,25 @@ def witnesses(
         found["switches_per_io"] = switches / ios
     idle = _difference(before.idle_ticks, after.idle_ticks)
     total = _difference(before.total_ticks, after.total_ticks)
-    if idle is not None and total:
+    if idle is not None and total and idle <= total:
         found["cpu_busy"] = 1.0 - idle / total
     return found
 
 
 def _disk_witnesses(before: DiskCounters, after: DiskCounters, written_bytes: int) -> dict[str, float]:
     found: dict[str, float] = {}
-    ios = after.read_ios - before.read_ios + after.write_ios - before.write_ios
-    busy_ms = after.busy_ms - before.busy_ms
-    if ios <= 0:
+    reads, writes = _difference(before.read_ios, after.read_ios), _difference(before.write_ios, after.write_ios)
+    if reads is None or writes is None or not (ios := reads + writes):
         return found
-    if busy_ms > 0:
-        found["queue_depth"] = (after.queue_ms - before.queue_ms) / busy_ms
-    spent_ms = after.read_ms - before.read_ms + after.write_ms - before.write_ms
-    found["disk_latency"] = spent_ms / ios * _US_PER_MS
-    if written_bytes > 0:
-        found["disk_bytes_per_byte"] = (after.write_sectors - before.write_sectors) * _SECTOR_BYTES / written_bytes
+    busy_ms, queue_ms = _difference(before.busy_ms, after.busy_ms), _difference(before.queue_ms, after.queue_ms)
+    if busy_ms and queue_ms is not None:
+        found["queue_depth"] = queue_ms / busy_ms
+    read_ms, write_ms = _difference(before.read_ms, after.read_ms), _difference(before.write_ms, after.write_ms)
+    if read_ms is not None and write_ms is not None:
+        found["disk_latency"] = (read_ms + write_ms) / ios * _US_PER_MS
+    sectors = _difference(before.write_sectors, after.write_sectors)
+    if sectors is not None and written_bytes > 0:
+        found["disk_bytes_per_byte"] = sectors * _SECTOR_BYTES / written_bytes
     return found
 
 

@@ -1,20 +1,35 @@
-"""What the scripts of a trial print: sections that begin with a line ``@@kab NAME``."""
+"""What the scripts of a trial print: sections that begin with a line ``@@kab NAME``.
 
+All of it comes from a guest, whose kernel is under test: any text is read, and what it lacks is a WorkloadError.
+"""
+
+import re
 from collections.abc import Mapping
 
+from harness.errors import WorkloadError
+
 _MARK = "@@kab "
+# A disk's name, as scripts take it up again.
+_DISK = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 def parse_sections(text: str) -> dict[str, str]:
     """Name -> text of each section, in order; text before the first one is left out."""
     sections: dict[str, list[str]] = {}
     current: list[str] = []
-    for line in text.splitlines():
+    for line in text.split("\n"):
         if line.startswith(_MARK):
             current = sections.setdefault(line.removeprefix(_MARK).strip(), [])
         else:
             current.append(line)
     return {name: "\n".join(lines).strip("\n") for name, lines in sections.items()}
+
+
+def section(sections: Mapping[str, str], name: str) -> str:
+    """The text of a section that must be there. Raises WorkloadError."""
+    if name not in sections:
+        raise WorkloadError(f"what the guest printed has no part {name!r}: it ended early, or was cut")
+    return sections[name]
 
 
 def parse_pairs(text: str) -> dict[str, str]:
@@ -24,11 +39,19 @@ def parse_pairs(text: str) -> dict[str, str]:
 
 def parse_files(text: str) -> dict[str, str]:
     """Lines of ``grep -H ""``, ``PATH:LINE``; the lines of one file are joined again."""
-    files: dict[str, str] = {}
+    files: dict[str, list[str]] = {}
     for path, colon, content in _partitioned(text, ":"):
         if colon and path.startswith("/"):
-            files[path] = f"{files[path]}\n{content}" if path in files else content
-    return files
+            files.setdefault(path, []).append(content)
+    return {path: "\n".join(lines) for path, lines in files.items()}
+
+
+def parse_disk_name(text: str) -> str:
+    """The name in a line ``name=NAME``. Raises WorkloadError for what is no name of a disk."""
+    name = parse_pairs(text).get("name", "")
+    if not _DISK.fullmatch(name):
+        raise WorkloadError(f"the guest did not tell the test disk's name, but {name[:100]!r}")
+    return name
 
 
 def failed_steps(status: Mapping[str, str]) -> dict[str, str]:
@@ -37,4 +60,4 @@ def failed_steps(status: Mapping[str, str]) -> dict[str, str]:
 
 
 def _partitioned(text: str, separator: str) -> list[tuple[str, str, str]]:
-    return [line.partition(separator) for line in text.splitlines()]
+    return [line.partition(separator) for line in text.split("\n")]

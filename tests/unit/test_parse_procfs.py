@@ -1,10 +1,14 @@
 """parse.procfs against counters that real guests printed around fio (tests/data/counters, 4 writers, NBD at 2 ms)."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from harness.errors import WorkloadError
 from harness.model.metrics import METRICS
 from harness.parse.fio import parse_fio
 from harness.parse.procfs import DiskCounters, Snapshot, parse_snapshot, witnesses
@@ -123,3 +127,37 @@ def test_kernels_with_and_without_later_fields_agree():
     assert old == new
     assert old.disk is not None
     assert (old.disk.busy_ms, old.disk.queue_ms) == (350, 404)
+
+
+@pytest.mark.parametrize("word", ["-1", "x", "٣", "1.5", "9" * 10000, "0x10"])
+@pytest.mark.parametrize(
+    "line", ["/proc/stat:ctxt {}", "/proc/vmstat:nr_dirtied {}", "/proc/stat:cpu 1 2 3 {} 5 6 7 8"]
+)
+def test_a_counter_that_is_no_number_fails_the_workload(line, word):
+    with pytest.raises(WorkloadError, match="not a number"):
+        parse_snapshot(line.format(word))
+
+
+LINES = st.builds(
+    "{}:{} {}".format,
+    st.sampled_from(["/sys/block/vda/stat", "/proc/stat", "/proc/vmstat", ""]),
+    st.sampled_from(["cpu", "ctxt", "nr_dirtied", "7", ""]),
+    st.lists(st.integers(-1, 2**64).map(str) | st.text(max_size=3), max_size=17).map(" ".join),
+)
+
+
+@given(texts=st.tuples(*[st.text() | st.lists(LINES, max_size=4).map("\n".join)] * 2), ios=st.integers(1, 2**64))
+def test_whatever_the_guest_prints(texts, ios):
+    try:
+        before, after = map(parse_snapshot, texts)
+    except WorkloadError:
+        return
+    found = witnesses(before, after, ios=ios, written_bytes=ios)
+    assert all(math.isfinite(value) and value >= 0 for value in found.values())
+
+
+def test_a_disk_whose_time_goes_backwards_has_no_queue_depth():
+    assert AFTER.disk is not None
+    found = witnesses(BEFORE, replace(AFTER, disk=replace(AFTER.disk, queue_ms=1)), ios=100, written_bytes=1638400)
+    assert "queue_depth" not in found
+    assert found["disk_latency"] == pytest.approx(2000.0)
