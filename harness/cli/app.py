@@ -2,10 +2,12 @@
 
 import importlib
 import logging
+from typing import Any
 
 import click
 
 from harness import __version__
+from harness.cli.memory import calm_libraries, require_memory
 
 EPILOG = """\b
 Exit status, for every verb, safe under `git bisect run`:
@@ -56,6 +58,16 @@ class LazyGroup(click.Group):
         assert isinstance(command, click.Command)
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb. Broken pipes come out as RuntimeError: click would end with status 1, as for a slow kernel.
+
+        Those of stdout and stderr never come here (harness.cli.output); this one is of a child or a connection.
+        """
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise RuntimeError(f"what kab was writing to went away: {error}") from error
+
 
 @click.group(
     cls=LazyGroup,
@@ -70,6 +82,8 @@ def kab(verbose: int) -> None:
     Boots QEMU guests with the kernels you name, runs a workload on a filesystem on a disk in them, and compares the
     kernels boot by boot, with stated error rates.
     """
+    require_memory()
+    calm_libraries()
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s: %(message)s")
     logging.getLogger("harness").setLevel(logging.WARNING - 10 * min(verbose, 2))
     # What paramiko logs of a lost connection is told, better, by our own errors.

@@ -3,7 +3,6 @@
 import logging
 import os
 import shlex
-import sys
 import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -12,8 +11,11 @@ from pathlib import Path
 import click
 
 from harness import __version__, interruption
+from harness.cli.memory import is_out_of_memory
+from harness.cli.words import check_words
 from harness.errors import ExitCode, KabError
 from harness.host.paths import default_paths
+from harness.parse.foreign import printable
 
 
 def run_command(argv: Sequence[str]) -> int:
@@ -35,13 +37,16 @@ def run_command(argv: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     try:
+        check_words(argv, os.environ)
         with interruption.goes_first():
             from harness.cli.app import kab
 
             result = kab.main(args=list(argv), prog_name="kab", standalone_mode=False)
             status = result if isinstance(result, int) else ExitCode.GOOD
-            sys.stdout.flush()
             interruption.check()
+    except SystemExit as error:
+        # click's, where a shell asks for completions in a way that it does not know.
+        return ExitCode.USAGE if error.code else ExitCode.GOOD
     except click.exceptions.Exit as error:
         return error.exit_code
     except click.UsageError as error:
@@ -60,11 +65,11 @@ def _run(argv: Sequence[str]) -> int:
         if error.remedy:
             _say(error.remedy, prefix="")
         return error.exit_code
-    except BrokenPipeError:
-        # The reader of our output went away (`kab runs | head`): not an error, and nothing more can be said.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return ExitCode.GOOD
     except Exception as error:  # the last stop: whatever comes here is a bug of ours
+        if is_out_of_memory(error):
+            _say("out of memory")
+            _say("Give it more, or end what else uses it.", prefix="")
+            return ExitCode.HOST
         logging.getLogger(__name__).debug("bug", exc_info=True)
         _say(f"a bug in kab: {type(error).__name__}: {error}")
         _say(f"It says nothing about any kernel. Please report it with {_write_trace(argv)}", prefix="")
@@ -73,7 +78,8 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _say(message: str, *, prefix: str = "kab: ") -> None:
-    click.echo(f"{prefix}{message}", err=True)
+    # Names and texts from elsewhere are in it: a commit's title, a package's version, a file's name.
+    click.echo(f"{prefix}{printable(message, lines=True)}", err=True)
 
 
 def _write_trace(argv: Sequence[str]) -> Path | str:
@@ -82,7 +88,7 @@ def _write_trace(argv: Sequence[str]) -> Path | str:
     path = default_paths().state / "bugs" / f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{os.getpid()}.txt"
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
+        path.write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError:
         return f"this:\n{text}"
     return path
