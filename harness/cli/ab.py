@@ -6,8 +6,8 @@ from typing import Any
 
 import click
 
+from harness.cli.display import ProgressMode, make_progress
 from harness.cli.options import experiment_options, progress_option
-from harness.cli.progress import ProgressMode, make_progress
 
 EPILOG = """\b
 Examples:
@@ -34,6 +34,8 @@ def ab(file: Path | None, fresh: bool, progress: str, **options: Any) -> int:
     Kernels are named as debian:6.12 (newest of a series), debian:7.2.12+deb13-cloud-amd64 (one package),
     debian:trixie-backports (newest of a suite), deb:FILE, file:BZIMAGE[,modules=DIR], tree:DIR or host.
     """
+    from harness.cli.reports import Reports
+    from harness.cli.runreport import tell_run
     from harness.cli.session import Session
     from harness.config import load_experiment, request_from_options
 
@@ -41,9 +43,12 @@ def ab(file: Path | None, fresh: bool, progress: str, **options: Any) -> int:
     request = request_from_options(options)
     if file is not None:
         request = request.over(load_experiment(file))
+    reports = Reports(json=request.json, html=request.html)
+    reports.check()
     with make_progress(ProgressMode(progress)) as display, Session.open(display) as session:
         run, decision = session.run_ab(request, destroy_data=destroy_data, fresh=fresh, command=_command())
-    return session.tell(run, decision, json=request.json, html=request.html)
+    tell_run(session, run, decision, reports)
+    return decision.verdict.exit_code
 
 
 def _command() -> tuple[str, ...]:

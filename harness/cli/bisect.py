@@ -6,8 +6,9 @@ from typing import Any
 
 import click
 
+from harness.cli.display import ProgressMode, make_progress
 from harness.cli.options import build_options, experiment_options, progress_option, tree_option
-from harness.cli.progress import ProgressMode, ShownProgress, make_progress
+from harness.cli.progress import ShownProgress
 from harness.model.bisection import EdgeWish
 
 EPILOG = """\b
@@ -95,8 +96,9 @@ def run(ends: tuple[str, ...], file: Path | None, progress: str, **options: Any)
     ends and search [80]; each proof has up to 40 of its own.
     """
     from harness.cli.lines import BuildOptions
+    from harness.cli.reports import Reports
     from harness.cli.searching import Asked, search
-    from harness.cli.searchreport import Reports, tell
+    from harness.cli.searchreport import tell
     from harness.cli.session import Session
     from harness.config import load_experiment, request_from_options
 
@@ -115,9 +117,11 @@ def run(ends: tuple[str, ...], file: Path | None, progress: str, **options: Any)
     request = request_from_options(options)
     if file is not None:
         request = request.over(load_experiment(file))
+    reports = Reports(html=request.html, json=request.json, mail=Path(mail) if mail else None)
+    reports.check()
     with make_progress(ProgressMode(progress)) as display, Session.open(display) as session:
         found, outcome = search(session, request, asked, destroy_data=destroy_data, command=("kab", *sys.argv[1:]))
-    tell(session, found.id, outcome, Reports(html=request.html, json=request.json, mail=Path(mail) if mail else None))
+    tell(session, found.id, outcome, reports)
     return outcome.answer.exit_code
 
 
@@ -145,12 +149,12 @@ _ASKED = (
 def status(run: str | None) -> None:
     """Show the strip of a search, and what comes next."""
     from harness.bisect.standing import stand, view_of
-    from harness.cli.searchreport import stored_search
-    from harness.cli.session import Session
+    from harness.cli.stored import StoredSession
+    from harness.cli.storedsearch import stored_search
     from harness.cli.strip import edges_sentence, next_sentence, strip_line
     from harness.model.metrics import METRICS
 
-    with Session(ShownProgress()) as session:
+    with StoredSession(ShownProgress()) as session:
         found, evidence = stored_search(session, run)
         outcome = session.store.bisections.outcome(found.id)
         view = view_of(evidence.plan, stand(evidence, METRICS))
@@ -171,14 +175,18 @@ def status(run: str | None) -> None:
 @tree_option
 def report(run: str | None, html: Path | None, json: Path | None, mail: Path | None, tree: Path | None) -> int:
     """Report on a search again, from what is stored. The exit status is its answer's."""
-    from harness.cli.searchreport import Reports, stored_search, tell
-    from harness.cli.session import Session
+    from harness.cli.reports import Reports
+    from harness.cli.searchreport import tell
+    from harness.cli.stored import StoredSession
+    from harness.cli.storedsearch import stored_search
     from harness.errors import ExitCode
 
-    with Session(ShownProgress()) as session:
+    reports = Reports(html=html, json=json, mail=mail)
+    reports.check()
+    with StoredSession(ShownProgress()) as session:
         found, _ = stored_search(session, run)
         outcome = session.store.bisections.outcome(found.id)
-        tell(session, found.id, outcome, Reports(html=html, json=json, mail=mail), tree=tree)
+        tell(session, found.id, outcome, reports, tree=tree)
     return outcome.answer.exit_code if outcome else ExitCode.CANNOT_TELL
 
 
@@ -187,12 +195,14 @@ def report(run: str | None, html: Path | None, json: Path | None, mail: Path | N
 @click.option("--git", is_flag=True, help="Instead, what `git bisect replay` reads: the edges between commits.")
 def log(run: str | None, git: bool) -> None:
     """Print every boot of a search, with what it was made for, as text that `replay` reads."""
-    from harness.cli.searchreport import git_log, stored_search
-    from harness.cli.session import Session
+    from harness.cli.stored import StoredSession
+    from harness.cli.storedsearch import stored_search
     from harness.report.bisectlog import write_log
 
-    with Session(ShownProgress()) as session:
+    with StoredSession(ShownProgress()) as session:
         if git:
+            from harness.cli.searchreport import git_log
+
             click.echo(git_log(session, run), nl=False)
             return
         found, evidence = stored_search(session, run)
@@ -228,12 +238,12 @@ def replay(file: Path) -> None:
 @click.option("--reason", default="by hand", show_default=True, help="Why, for the report.")
 def skip(spec: str, undo: bool, reason: str) -> None:
     """Take the kernel SPEC (or its rung's number) out of the newest unfinished search; it may be running."""
-    from harness.cli.searchreport import stored_search
-    from harness.cli.session import Session
+    from harness.cli.stored import StoredSession
+    from harness.cli.storedsearch import stored_search
     from harness.errors import ConfigError
     from harness.model.bisection import Mark
 
-    with Session(ShownProgress()) as session:
+    with StoredSession(ShownProgress()) as session:
         newest = session.store.bisections.newest(unfinished=True)
         if newest is None:
             raise ConfigError("there is no unfinished search", remedy="Begin one with `kab bisect FROM TO`.")

@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import click
 
+from harness.cli.display import ProgressMode, make_progress
 from harness.cli.options import build_options, progress_option
-from harness.cli.progress import ProgressMode, make_progress
 from harness.model.guest import MIB
 
 EPILOG = """\b

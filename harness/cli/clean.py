@@ -13,7 +13,7 @@ def clean(leaks: bool, cache_limit: str | None) -> None:
 
     Never removes results, nor what another kab uses now.
     """
-    from harness.cli.session import Session
+    from harness.cli.stored import StoredSession
     from harness.host.leases import reclaim
     from harness.host.paths import default_paths
     from harness.parse.units import parse_size
@@ -27,7 +27,7 @@ def clean(leaks: bool, cache_limit: str | None) -> None:
         if not removed:
             click.echo("nothing was left behind")
         return
-    with Session(ShownProgress()) as session:
+    with StoredSession(ShownProgress()) as session:
         limit_bytes = session.settings.cache_limit_bytes if limit_bytes is None else limit_bytes
         for kernel in session.kernels.prune(limit_bytes):
             click.echo(f"removed kernel {kernel.release}")

@@ -16,12 +16,12 @@ def doctor() -> int:
 
     Exit status 0, or 131 when something must be mended first.
     """
-    from harness.cli.session import Session
+    from harness.cli.stored import StoredSession
     from harness.guest.accelerator import remembered_accelerator
     from harness.host.doctor import examine
     from harness.model.check import CheckStatus
 
-    with Session(ShownProgress()) as session:
+    with StoredSession(ShownProgress()) as session:
         checks = examine(
             session.paths,
             remembered=lambda: remembered_accelerator(session.paths),

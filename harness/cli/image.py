@@ -2,8 +2,9 @@
 
 import click
 
+from harness.cli.display import ProgressMode, make_progress
 from harness.cli.options import progress_option
-from harness.cli.progress import ProgressMode, ShownProgress, make_progress
+from harness.cli.progress import ShownProgress
 from harness.model.guest import MIB
 
 
@@ -16,9 +17,9 @@ def image() -> None:
 @progress_option
 def build(progress: str) -> None:
     """Build the image, unless the one of this recipe is there."""
-    from harness.cli.session import Session
+    from harness.cli.stored import StoredSession
 
-    with make_progress(ProgressMode(progress)) as display, Session(display) as session:
+    with make_progress(ProgressMode(progress)) as display, StoredSession(display) as session:
         built = session.images.ensure(progress=display.note)
     click.echo(f"{built.name}  {built.size_bytes / MIB:.0f} MiB  {built.path}")
 
@@ -26,9 +27,9 @@ def build(progress: str) -> None:
 @image.command("list")
 def list_images() -> None:
     """List the images in the cache."""
-    from harness.cli.session import Session
+    from harness.cli.stored import StoredSession
 
-    with Session(ShownProgress()) as session:
+    with StoredSession(ShownProgress()) as session:
         for found in session.images.all():
             mark = "current" if found.recipe_digest == session.images.recipe_digest else "old"
             click.echo(f"{found.name}  {found.size_bytes / MIB:.0f} MiB  {mark}  {found.path}")

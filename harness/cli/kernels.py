@@ -2,8 +2,8 @@
 
 import click
 
+from harness.cli.display import ProgressMode, make_progress
 from harness.cli.options import progress_option
-from harness.cli.progress import ProgressMode, make_progress
 from harness.cli.tables import new_table, print_table
 from harness.model.guest import MIB
 from harness.parse.foreign import printable
@@ -39,9 +39,9 @@ def kernels() -> None:
 @click.option("--cached", is_flag=True, help="Only those in the cache.")
 def list_kernels(flavour: str | None, suites: tuple[str, ...], cached: bool) -> None:
     """List the kernels that Debian offers, ordered by version."""
-    from harness.cli.session import Session
+    from harness.cli.stored import StoredSession
 
-    with make_progress(ProgressMode.LINES) as progress, Session(progress) as session:
+    with make_progress(ProgressMode.LINES) as progress, StoredSession(progress) as session:
         table = new_table("version", "spec", "suites", ">MiB", "cached")
         found = session.kernels.list_available(flavour, suites or None)
         for kernel in found:
@@ -62,9 +62,9 @@ def list_kernels(flavour: str | None, suites: tuple[str, ...], cached: bool) -> 
 @progress_option
 def fetch(specs: tuple[str, ...], progress: str) -> None:
     """Bring kernels into the cache."""
-    from harness.cli.session import Session
+    from harness.cli.stored import StoredSession
 
-    with make_progress(ProgressMode(progress)) as display, Session(display) as session:
+    with make_progress(ProgressMode(progress)) as display, StoredSession(display) as session:
         for spec in specs:
             kernel = session.resolve(spec)
             click.echo(f"{spec}  {kernel.release}  {kernel.digest[:16]}")
@@ -74,10 +74,10 @@ def fetch(specs: tuple[str, ...], progress: str) -> None:
 @click.argument("spec")
 def show(spec: str) -> None:
     """Show what SPEC names, without fetching it."""
-    from harness.cli.session import Session
+    from harness.cli.stored import StoredSession
     from harness.model.kernel import Kernel
 
-    with make_progress(ProgressMode.LINES) as progress, Session(progress) as session:
+    with make_progress(ProgressMode.LINES) as progress, StoredSession(progress) as session:
         found = session.kernels.show(spec)
     if isinstance(found, Kernel):
         facts = {
@@ -158,10 +158,10 @@ def ladder(ends: tuple[str, ...], flavour: str | None, suites: tuple[str, ...], 
 
     A spec names one kernel, the newest where it fits several: the ladder from debian:6.1 begins with the newest 6.1.
     """
-    from harness.cli.session import Session
+    from harness.cli.stored import StoredSession
     from harness.kernels.ladder import find_ladder
 
-    with make_progress(ProgressMode.LINES) as progress, Session(progress) as session:
+    with make_progress(ProgressMode.LINES) as progress, StoredSession(progress) as session:
         found = find_ladder(session.kernels, ends, flavour=flavour, suites=suites, every=every)
     table = new_table(">rung", "version", "spec", "suites", ">MiB", "cached")
     for index, rung in enumerate(found.rungs):

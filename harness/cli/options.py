@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from harness.cli.progress import ProgressMode
+from harness.cli.display import ProgressMode
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 

@@ -1,12 +1,10 @@
-"""What the user sees while a run goes on: a live display, lines for logs, JSON lines for programs, or nothing."""
+"""What is told while a run goes on: lines for logs, JSON lines for programs, or nothing. The rest is cli.live."""
 
 import json
 import statistics
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import IO, Any, Self
 
 from harness.cli.strip import edges_sentence, next_sentence, rung_name
@@ -21,35 +19,6 @@ from harness.model.verdict import Decision
 
 # A line of a log for each so many seconds of a build.
 _BUILD_LINE_S = 30.0
-
-
-class ProgressMode(StrEnum):
-    """How progress is shown; always on stderr, so that stdout holds the result alone."""
-
-    AUTO = "auto"
-    LIVE = "live"
-    LINES = "lines"
-    JSON = "json"
-    NONE = "none"
-
-
-def make_progress(mode: ProgressMode, stream: IO[str] | None = None) -> "ShownProgress":
-    """The progress for `mode`; AUTO is LIVE on a terminal and LINES elsewhere."""
-    out = stream or sys.stderr
-    if mode is ProgressMode.AUTO:
-        mode = ProgressMode.LIVE if out.isatty() else ProgressMode.LINES
-    match mode:
-        case ProgressMode.LIVE:
-            # Not before it is wanted: rich's display takes a while to import.
-            from harness.cli.live import LiveProgress
-
-            return LiveProgress(out)
-        case ProgressMode.JSON:
-            return JsonProgress(out)
-        case ProgressMode.NONE:
-            return ShownProgress()
-        case _:
-            return LineProgress(out)
 
 
 class ShownProgress(Progress):

@@ -9,18 +9,27 @@ from harness.cli.progress import ShownProgress
 from harness.cli.tables import new_table, print_table
 
 if TYPE_CHECKING:
-    from harness.cli.session import Session
+    from harness.cli.reports import Reports
+    from harness.cli.stored import StoredSession
+
+# More than anybody stores; a database takes no number without end.
+MOST_RUNS = 1_000_000
 
 
 @click.command()
 @click.option(
-    "-n", "--limit", type=click.IntRange(min=1), default=20, show_default=True, help="How many, newest first."
+    "-n",
+    "--limit",
+    type=click.IntRange(min=1, max=MOST_RUNS),
+    default=20,
+    show_default=True,
+    help="How many, newest first.",
 )
 def runs(limit: int) -> None:
     """List the stored runs."""
-    from harness.cli.session import Session
+    from harness.cli.stored import StoredSession
 
-    with Session(ShownProgress()) as session:
+    with StoredSession(ShownProgress()) as session:
         found = session.store.runs(limit)
         if not found:
             click.echo("No runs are stored yet; `kab ab BASELINE CANDIDATE` makes one.", err=True)
@@ -47,22 +56,26 @@ def runs(limit: int) -> None:
 @click.option("--json", "json", type=click.Path(path_type=Path), metavar="FILE", help="Write it as JSON (`-`: stdout).")
 def report(run: str, html: Path | None, json: Path | None) -> int:
     """Report on a stored RUN: its id, the beginning of one, or `last`. The exit status is its verdict's."""
-    from harness.cli.session import Session
+    from harness.cli.reports import Reports
+    from harness.cli.runreport import tell_run
+    from harness.cli.stored import StoredSession
     from harness.errors import ExitCode
 
-    with Session(ShownProgress()) as session:
+    reports = Reports(html=html, json=json)
+    reports.check()
+    with StoredSession(ShownProgress()) as session:
         stored = session.store.run(run)
         if stored.verb == "bisect":
-            return _report_search(session, stored.id, html=html, json=json)
+            return _report_search(session, stored.id, reports)
         decision = session.store.decision(stored.id)
-        session.report(stored, decision, json=json, html=html)
+        tell_run(session, stored, decision, reports)
     return decision.verdict.exit_code if decision else ExitCode.CANNOT_TELL
 
 
-def _report_search(session: "Session", run_id: str, *, html: Path | None, json: Path | None) -> int:
-    from harness.cli.searchreport import Reports, tell
+def _report_search(session: "StoredSession", run_id: str, reports: "Reports") -> int:
+    from harness.cli.searchreport import tell
     from harness.errors import ExitCode
 
     outcome = session.store.bisections.outcome(run_id)
-    tell(session, run_id, outcome, Reports(html=html, json=json))
+    tell(session, run_id, outcome, reports)
     return outcome.answer.exit_code if outcome else ExitCode.CANNOT_TELL

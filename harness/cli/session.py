@@ -1,35 +1,24 @@
 """Wiring: from settings and options to adapters, and from adapters to what a verb needs."""
 
-import json as json_module
-import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
-from functools import cached_property
 from pathlib import Path
-from types import TracebackType
-from typing import Self
-
-import click
 
 from harness import __version__
-from harness.cli.progress import ShownProgress
-from harness.config import Request, Settings, build_experiment, load_settings, load_workloads
+from harness.cli.stored import StoredSession
+from harness.config import Request, build_experiment, load_workloads
 from harness.errors import HostError
 from harness.guest.accelerator import probe_accelerator, require_sound_emulation
 from harness.guest.connection import Connection
 from harness.guest.hypervisor import LibvirtHypervisor
 from harness.guest.qemuhost import LocalHost, QemuHost
-from harness.host.files import write_atomically
 from harness.host.fingerprint import fingerprint
-from harness.host.leases import Lease, reclaim
 from harness.host.locks import holder, try_lock
-from harness.host.paths import Paths, default_paths, settings_file
 from harness.host.probes import disk_space, memory
 from harness.images.initramfs import ensure_initramfs
-from harness.images.store import ImageStore, busybox_of
-from harness.kernels.library import KernelLibrary
+from harness.images.store import busybox_of
 from harness.kernels.modules import read_module
 from harness.model.check import CheckStatus
 from harness.model.experiment import DEFAULT_DISK, DEFAULT_FILESYSTEM, Experiment
@@ -40,82 +29,16 @@ from harness.model.run import Run
 from harness.model.verdict import Decision
 from harness.model.workload import Workload
 from harness.render.workload import render_job
-from harness.report import ATTACHMENTS, summary, to_html, to_json
 from harness.run.ab import AbLoop, AbRequest
 from harness.run.trial import Bench, modules_wanted, new_boot_name, run_trial
-from harness.store import SqlStore, new_run_id
+from harness.store import new_run_id
 
 # Logs and results of one run, with room to spare.
 _STATE_NEED_BYTES = 256 * MIB
 
 
-class Session:
-    """One command's use of this host: what it opens it closes, what dead commands left it removes first."""
-
-    def __init__(self, progress: ShownProgress) -> None:
-        self.progress = progress
-        self.paths: Paths = default_paths()
-        self.settings: Settings = load_settings(settings_file(), os.environ)
-        # Kernels, image and doctor look for mirrors in the environment, which the settings file may speak for.
-        for variable, mirror in (
-            ("KAB_DEBIAN_MIRROR", self.settings.debian_mirror),
-            ("KAB_DEBIAN_SECURITY_MIRROR", self.settings.debian_security_mirror),
-        ):
-            if mirror:
-                os.environ[variable] = mirror
-        self._stack = ExitStack()
-
-    @classmethod
-    def open(cls, progress: ShownProgress) -> Self:
-        """A session; use it as a context manager."""
-        return cls(progress)
-
-    def __enter__(self) -> Self:
-        for removed in reclaim(self.paths):
-            self.progress.note(f"removed what a killed kab left behind: {removed}")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._stack:
-            # Those that this session used stay: they are locked until the stack closes.
-            if kind is None and "kernels" in self.__dict__:
-                for kernel in self.kernels.prune(self.settings.cache_limit_bytes):
-                    self.progress.note(f"removed {kernel.release} from the cache, which is over its limit")
-                for folder in self.kernels.prune_builds(self.settings.cache_limit_bytes):
-                    self.progress.note(f"removed the build folder {folder}: the cache is over its limit")
-
-    @cached_property
-    def store(self) -> SqlStore:
-        """The results."""
-        return self._stack.enter_context(SqlStore(self.settings.database or self.paths.database))
-
-    @cached_property
-    def lease(self) -> Lease:
-        """What this process owns on the host."""
-        return self._stack.enter_context(Lease(self.paths))
-
-    @cached_property
-    def kernels(self) -> KernelLibrary:
-        """Kernels, with downloads shown."""
-        return self._stack.enter_context(
-            KernelLibrary(
-                self.paths,
-                progress=self.progress.download,
-                building=self.progress.building,
-                note=self.progress.note,
-            )
-        )
-
-    @cached_property
-    def images(self) -> ImageStore:
-        """Guest root images."""
-        return ImageStore(self.paths)
-
-    def resolve(self, spec: str) -> Kernel:
-        """The kernel of a spec, in the cache."""
-        return self.kernels.resolve(spec)
+class Session(StoredSession):
+    """A session that boots guests, too."""
 
     @contextmanager
     def bench(
@@ -256,26 +179,6 @@ class Session:
             )
         with held:
             yield
-
-    def tell(self, run: Run, decision: Decision, *, json: Path | None, html: Path | None) -> int:
-        """Print the summary, write the reports asked for, and return the verdict's exit status."""
-        self.report(run, decision, json=json, html=html)
-        return decision.verdict.exit_code
-
-    def report(self, run: Run, decision: Decision | None, *, json: Path | None, html: Path | None) -> None:
-        """Print the summary of a stored run (to stderr where JSON takes stdout), and write the reports asked for."""
-        to_stdout = json == Path("-")
-        click.echo(summary(run, decision, run.trials, METRICS), err=to_stdout)
-        if json is not None:
-            text = json_module.dumps(to_json(run, decision, run.trials, METRICS), indent=1)
-            if to_stdout:
-                click.echo(text)
-            else:
-                write_atomically(json, text.encode())
-        if html is not None:
-            whole = self.store.with_artifacts(run, ATTACHMENTS)
-            write_atomically(html, to_html(whole, decision, whole.trials, METRICS).encode())
-            click.echo(f"\nreport: {html}", err=True)
 
 
 def _check_job(workload: Workload) -> None:

@@ -4,8 +4,8 @@ from typing import Any
 
 import click
 
+from harness.cli.display import ProgressMode, make_progress
 from harness.cli.options import guest_options
-from harness.cli.progress import ProgressMode, make_progress
 
 EPILOG = """\b
 Examples:

@@ -4,8 +4,8 @@ import sys
 
 import click
 
+from harness.cli.display import ProgressMode, make_progress
 from harness.cli.options import progress_option
-from harness.cli.progress import ProgressMode, make_progress
 
 DEFAULT_MAX_BOOTS = 8
 

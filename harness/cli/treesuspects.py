@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.cli.session import Session
+from harness.cli.stored import StoredSession
 from harness.errors import ConfigError, KabError
 from harness.git.releases import list_commits
 from harness.git.repository import Repository
@@ -14,7 +14,7 @@ from harness.model.history import Change, TreeListing
 from harness.run.answer import TreeLister, with_tree
 
 
-def tree_lister(session: Session, tree: Path | None) -> TreeLister | None:
+def tree_lister(session: StoredSession, tree: Path | None) -> TreeLister | None:
     """What lists commits from `tree`, else from that of the settings; None where neither is named.
 
     Later trouble is told in the listing: a search does not fail for it. Raises ConfigError where `tree` is no git
@@ -44,7 +44,11 @@ def check_packages(plan: BisectionPlan, tree: Path | None) -> None:
 
 
 def with_suspects(
-    session: Session, plan: BisectionPlan, experiment: Experiment, outcome: BisectionOutcome | None, tree: Path | None
+    session: StoredSession,
+    plan: BisectionPlan,
+    experiment: Experiment,
+    outcome: BisectionOutcome | None,
+    tree: Path | None,
 ) -> BisectionOutcome | None:
     """A stored outcome with what `tree` lists at each edge; without one, what that of the settings lists where no tree
     has been asked. Raises ConfigError (no git repository, no packages), HostError.

@@ -13,10 +13,11 @@ import pytest
 from factories import blocks, decide
 from factories import run as make_run
 
+from harness.cli.display import ProgressMode, make_progress
 from harness.cli.errors import run_command
 from harness.cli.guestshell import exit_status
 from harness.cli.live import LiveProgress
-from harness.cli.progress import JsonProgress, LineProgress, ProgressMode, make_progress
+from harness.cli.progress import JsonProgress, LineProgress
 from harness.errors import ExitCode, HostError
 from harness.model.trial import Stage
 from harness.store import SqlStore

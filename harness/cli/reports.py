@@ -1,0 +1,73 @@
+"""The files that a command writes its result to, looked at before its first boot and written at its end."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from harness.errors import ConfigError, HostError
+from harness.host.outputs import check_output, own_descriptor, same_file, write_output
+
+_WHAT = {"mail": "mail", "json": "JSON", "html": "report"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reports:
+    """Where to write what; ``-`` is stdout, where the summary then gives way."""
+
+    html: Path | None = None
+    json: Path | None = None
+    mail: Path | None = None
+
+    def check(self) -> None:
+        """Raise ConfigError or HostError where one of the files could not be written, or two are the same."""
+        named = self._named()
+        for option, path in named.items():
+            if not _is_stdout(path):
+                check_output(path, f"--{option}")
+        options = list(named)
+        for place, first in enumerate(options):
+            for second in options[place + 1 :]:
+                both = [_is_stdout(named[option]) for option in (first, second)]
+                if all(both) or (not any(both) and same_file(named[first], named[second])):
+                    raise ConfigError(
+                        f"--{first} and --{second} both name {named[second]}",
+                        remedy="Name another for one of them.",
+                    )
+
+    @property
+    def take_stdout(self) -> bool:
+        """Whether one of them is stdout."""
+        return any(map(_is_stdout, self._named().values()))
+
+    def write(self, make: Mapping[str, Callable[[], str]]) -> None:
+        """Write each file asked for with what `make` gives for its option ("html", ...).
+
+        All are tried. Raises the first HostError.
+        """
+        failure: HostError | None = None
+        for option, path in self._named().items():
+            text = make[option]()
+            if _is_stdout(path):
+                click.echo(text, nl=not text.endswith("\n"))
+                continue
+            # Where `path` is a descriptor that a stream has, too.
+            sys.stdout.flush()
+            try:
+                write_output(path, text.encode())
+            except HostError as error:
+                failure = failure or error
+            else:
+                click.echo(f"\n{_WHAT[option]}: {path}", err=True)
+        if failure is not None:
+            raise failure
+
+    def _named(self) -> dict[str, Path]:
+        named = {"mail": self.mail, "json": self.json, "html": self.html}
+        return {option: path for option, path in named.items() if path is not None}
+
+
+def _is_stdout(path: Path) -> bool:
+    return path == Path("-") or own_descriptor(path) == 1

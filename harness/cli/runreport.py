@@ -1,0 +1,25 @@
+"""What is told of an A/B run at its end, and again later."""
+
+import json
+
+import click
+
+from harness.cli.reports import Reports
+from harness.cli.stored import StoredSession
+from harness.model.metrics import METRICS
+from harness.model.run import Run
+from harness.model.verdict import Decision
+from harness.report import ATTACHMENTS, summary, to_html, to_json
+
+
+def tell_run(session: StoredSession, run: Run, decision: Decision | None, reports: Reports) -> None:
+    """Print the summary of a stored run (to stderr where a report takes stdout), and write the reports asked for."""
+
+    def page() -> str:
+        whole = session.store.with_artifacts(run, ATTACHMENTS)
+        return to_html(whole, decision, whole.trials, METRICS)
+
+    click.echo(summary(run, decision, run.trials, METRICS), err=reports.take_stdout)
+    reports.write(
+        {"json": lambda: json.dumps(to_json(run, decision, run.trials, METRICS), indent=1) + "\n", "html": page}
+    )

@@ -1,0 +1,57 @@
+"""Verbs that only read answer at once: what they import is counted, which a busy machine does not change."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from factories import blocks, decide
+from factories import run as make_run
+
+from harness.store import SqlStore
+
+pytestmark = pytest.mark.integration
+
+# What boots, connects, fetches over SSH or decides; a quarter of a second to a second together.
+BOOTS = frozenset({"libvirt", "paramiko", "cryptography"})
+DECIDES = frozenset({"numpy", "scipy"})
+
+
+@pytest.mark.parametrize(
+    ("words", "most", "forbidden"),
+    [
+        (("--help",), 280, BOOTS | DECIDES | {"sqlalchemy", "yaml", "jinja2"}),
+        (("ab", "--help"), 300, BOOTS | DECIDES | {"sqlalchemy", "yaml", "jinja2"}),
+        (("runs",), 520, BOOTS | DECIDES | {"jinja2"}),
+        (("report", "last"), 560, BOOTS | DECIDES),
+        (("kernels", "list"), 420, BOOTS | DECIDES | {"sqlalchemy", "jinja2"}),
+        (("kernels", "show", "debian:6.12"), 420, BOOTS | DECIDES | {"sqlalchemy", "jinja2"}),
+        (("image", "list"), 420, BOOTS | DECIDES | {"sqlalchemy", "jinja2"}),
+        (("clean", "--leaks"), 420, BOOTS | DECIDES | {"sqlalchemy", "jinja2"}),
+        # A search's state is computed from its boots, so that it needs the mathematics, and no more.
+        (("bisect", "status"), 780, BOOTS | {"jinja2"}),
+    ],
+)
+def test_verbs_that_read_import_little(
+    words: tuple[str, ...], most: int, forbidden: frozenset[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KAB_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("KAB_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("KAB_SETTINGS", str(tmp_path / "settings.yaml"))
+    # Nobody listens there, so that nothing is fetched.
+    monkeypatch.setenv("KAB_DEBIAN_MIRROR", "http://127.0.0.1:9/debian")
+    monkeypatch.setenv("KAB_DEBIAN_SECURITY_MIRROR", "http://127.0.0.1:9/debian-security")
+    trials = blocks(2)
+    with SqlStore(tmp_path / "state" / "results.sqlite") as store:
+        store.create_run(make_run())
+        for one in trials:
+            store.append_trial(make_run().id, one)
+        store.finish(make_run().id, decide(trials))
+    program = (
+        "import sys; from harness.cli.errors import run_command; "
+        f"run_command({list(words)!r}); sys.stdout.flush(); print('loaded', *sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()[-1].split()[1:]
+    assert not forbidden & set(loaded)
+    assert len(loaded) <= most, len(loaded)
