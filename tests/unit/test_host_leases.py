@@ -190,6 +190,8 @@ def test_a_mark_stays_listed_while_something_runs_under_it(paths: Paths, monkeyp
     with Lease(paths) as lease:
         with lease.mark(mark):
             sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", mark])
+            # Its new command line is there a moment after the exec that Popen waits for.
+            wait_until(lambda: sleeper.pid in reaper.marked_processes([mark]))
             monkeypatch.setattr(reaper, "end_process", lambda pid, started: False)
         (path,) = paths.leases.glob("*.json")
         assert (reaper.read_lease(path) or {})["marks"] == [mark]
