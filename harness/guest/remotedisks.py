@@ -3,17 +3,14 @@
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import paramiko
 
 from harness.errors import ConfigError, GuestLostError, HostError
 from harness.guest.disks import check_kind, check_room, check_serial, no_disk
 from harness.guest.nbd import nbdkit_argv
-from harness.model.guest import AttachedDisk, DiskBackend, DiskBus, DiskSpec
-
-if TYPE_CHECKING:
-    from harness.guest.remote import RemoteHost
+from harness.model.guest import AttachedDisk, CommandResult, DiskBackend, DiskBus, DiskSpec
 
 _START_TIMEOUT_S = 20.0
 _STOP_TIMEOUT_S = 10.0
@@ -35,10 +32,31 @@ exit 0
 """
 
 
+class DiskHost(Protocol):
+    """What disks need of the other host."""
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+
+    @property
+    def folder(self) -> Path:
+        """A folder there that goes with the connection."""
+
+    def command(self, script: str, *arguments: str | Path) -> CommandResult:
+        """Run a shell script there. Raises HostError when it fails."""
+
+    def begin(self, script: str, *arguments: str | Path) -> paramiko.Channel:
+        """Start a shell script there that ends with its standard input. Raises HostError."""
+
+    def remove(self, target: Path) -> None:
+        """Remove a file there, where that can be done."""
+
+
 class RemoteDisks:
     """Implements ``interfaces.Disks`` on another host."""
 
-    def __init__(self, host: "RemoteHost") -> None:
+    def __init__(self, host: DiskHost) -> None:
         self._host = host
 
     def check(self, spec: DiskSpec) -> None:
