@@ -32,6 +32,8 @@ class Guest(Protocol):
     def run(self, command: str, *, timeout_s: float, stdin: bytes | None = None) -> CommandResult:
         """Run a shell command as root in the guest; its output also goes to the boot's log.
 
+        What is kept of outputs and logs is bounded: of a flood the beginning and the end, with a line between them.
+
         Raises CrashError when the kernel log shows a crash, HangError when the guest runs but did not finish in
         time, GuestLostError when QEMU or the connection went away for no reason of the kernel's.
         """

@@ -11,6 +11,7 @@ from typing import Any
 import libvirt
 
 from harness import interruption
+from harness.guest.transcript import Transcript
 from harness.model.trial import Finding
 from harness.parse import console as parse
 
@@ -22,6 +23,8 @@ _TRACE_S = 2.0
 _LOOK_EVERY_S = 0.2
 # Between the end of the console and libvirt's word on why the domain ended.
 _EVENT_S = 5.0
+# No line of a kernel is longer; what is, is looked at in pieces.
+_LONGEST_LINE = 65536
 
 
 class End(StrEnum):
@@ -37,12 +40,13 @@ class Console:
     """What a serial line has said so far. Fed by one thread, waited for by another."""
 
     def __init__(self, copy: Path) -> None:
-        """`copy` gets every byte too, for whoever wants to look on."""
-        self._copy = copy
+        """`copy` gets what the line says too, for whoever wants to look on."""
         self._changed = threading.Condition()
-        self._data = bytearray()
-        # Up to where whole lines have been looked at for a crash.
-        self._seen = 0
+        self._said = Transcript(copy)
+        # What follows the last whole line that has been looked at for a crash.
+        self._rest = b""
+        # Word that was asked for -> whether it was said, in the part that is no longer kept, too.
+        self._words: dict[str, bool] = {}
         self._crash: Finding | None = None
         # Whether a line so far had the kernel's time stamp, so that lines without are not its own.
         self._stamped = False
@@ -51,15 +55,17 @@ class Console:
 
     def feed(self, data: bytes) -> None:
         """Append what the line said."""
-        append(self._copy, data)
         with self._changed:
-            self._data += data
-            lines = self._data.rfind(b"\n") + 1
-            if self._crash is None and lines > self._seen:
-                text = self._data[self._seen : lines].decode(errors="replace")
+            self._said.feed(data)
+            fresh = self._rest + data
+            for word, said in self._words.items():
+                self._words[word] = said or word.encode() in fresh
+            lines = fresh.rfind(b"\n") + 1 or (len(fresh) if len(fresh) >= _LONGEST_LINE else 0)
+            if self._crash is None and lines:
+                text = fresh[:lines].decode(errors="replace")
                 self._stamped = self._stamped or parse.is_stamped(text)
                 self._crash = parse.crash(text, stamped=self._stamped)
-                self._seen = lines
+            self._rest = fresh[lines:]
             self._changed.notify_all()
 
     def close(self) -> None:
@@ -76,9 +82,9 @@ class Console:
             self._changed.notify_all()
 
     def text(self) -> str:
-        """Everything said until now."""
+        """What was said until now; of a flood the beginning and the end."""
         with self._changed:
-            return self._data.decode(errors="replace")
+            return self._said.text()
 
     @property
     def has_crashed(self) -> bool:
@@ -104,7 +110,10 @@ class Console:
 
     def says(self, word: str) -> bool:
         """Whether the line has said `word`."""
-        return word.encode() in self._data
+        with self._changed:
+            if word not in self._words:
+                self._words[word] = word.encode() in self._said.content()
+            return self._words[word]
 
     def crash(self) -> Finding | None:
         """The first crash with its trace, waiting for the trace to be written; None without one."""
@@ -117,15 +126,6 @@ class Console:
         """How the domain ended; call when ``is_over``. Waits for libvirt's word, and takes silence for a kill."""
         self.wait(lambda: self._end is not None, _EVENT_S)
         return self._end or End.KILLED
-
-
-def append(path: Path, data: bytes) -> None:
-    """Append to a log that is only for looking on: a full disk must not end a boot."""
-    try:
-        with path.open("ab") as stream:
-            stream.write(data)
-    except OSError as error:
-        _log.debug("cannot write %s: %s", path, error)
 
 
 class Capture:

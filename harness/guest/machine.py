@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import IO
 
 from harness import interruption
 from harness.errors import CrashError, GuestLostError, HangError, KernelError
-from harness.guest.console import Console, End, append
+from harness.guest.console import Console, End
 from harness.guest.ssh import CommandTimeoutError, Session, SshError
+from harness.guest.transcript import Transcript
 from harness.model.guest import BootPlan, CommandResult
 
 # After a cut connection, the console gets this long to tell why.
@@ -41,8 +41,7 @@ class LibvirtGuest:
         self._is_stopped = is_stopped
         self._boot_s = boot_s
         self._connect_s = connect_s
-        self._log = bytearray()
-        self._log_copy: Path = plan.scratch / "commands.log"
+        self._log = Transcript(plan.scratch / "commands.log")
 
     @property
     def domain_xml(self) -> str:
@@ -60,12 +59,12 @@ class LibvirtGuest:
         return self._connect_s
 
     def console(self) -> str:
-        """The serial console from the first byte until now."""
+        """The serial console from the first byte until now; of a flood the beginning and the end."""
         return self._console.text()
 
     def log(self) -> str:
-        """Every command, its output, status and duration, in order."""
-        return self._log.decode(errors="replace")
+        """Every command, its output, status and duration, in order; of a flood the beginning and the end."""
+        return self._log.text()
 
     def run(self, command: str, *, timeout_s: float, stdin: bytes | None = None) -> CommandResult:
         """Run a shell command as root in the guest; see harness.interfaces.Guest.run for what it raises."""
@@ -151,8 +150,7 @@ class LibvirtGuest:
             raise _GuestEndedError
 
     def _write(self, data: bytes) -> None:
-        self._log += data
-        append(self._log_copy, data)
+        self._log.feed(data)
 
 
 def ended(name: str, console: Console, doing: str) -> KernelError | GuestLostError:

@@ -16,12 +16,15 @@ from harness.errors import HostError
 from harness.guest import terminal
 from harness.guest.keys import BootKeys
 from harness.model.guest import CommandResult
+from harness.parse.headtail import HeadTail
 
 USER = "root"
 
 _KEEPALIVE_S = 10
 _CHUNK = 65536
 _SHELL_TIMEOUT_S = 30.0
+# Kept of each output of a command, half of its beginning and half of its end.
+OUTPUT_BYTES = 8 * 1024 * 1024
 # How often a running command looks at what does not wake it up: the console, its standard input's window, the clock.
 _LOOK_EVERY_S = 0.05
 # Cheap under emulation, and spoken by every sshd of the last ten years.
@@ -115,7 +118,8 @@ class Session:
     ) -> CommandResult:
         """Run a shell command; `output` gets what it writes as it comes, `look` may raise to give it up.
 
-        The status is -1 for a command that a signal ended. Raises SshError, CommandTimeoutError.
+        Of an output longer than `OUTPUT_BYTES` the beginning and the end are returned. The status is -1 for a command
+        that a signal ended. Raises SshError, CommandTimeoutError.
         """
         started = time.monotonic()
         channel = self._open(timeout_s)
@@ -130,9 +134,10 @@ class Session:
             return CommandResult(
                 command=command,
                 status=status,
-                stdout=running.stdout.decode(errors="replace"),
-                stderr=running.stderr.decode(errors="replace"),
+                stdout=running.stdout.text(),
+                stderr=running.stderr.text(),
                 duration_s=time.monotonic() - started,
+                cut_bytes=running.stdout.cut_bytes,
             )
         finally:
             channel.close()
@@ -174,8 +179,8 @@ class _Running:
     """A command on its channel. Both outputs are read as they come, so that neither window fills and blocks it."""
 
     def __init__(self, channel: paramiko.Channel, stdin: bytes, output: Callable[[bytes], None]) -> None:
-        self.stdout = bytearray()
-        self.stderr = bytearray()
+        self.stdout = HeadTail(OUTPUT_BYTES // 2, OUTPUT_BYTES // 2)
+        self.stderr = HeadTail(OUTPUT_BYTES // 2, OUTPUT_BYTES // 2)
         self._channel = channel
         self._stdin = memoryview(stdin)
         self._output = output
@@ -226,6 +231,6 @@ class _Running:
             self._take(self._channel.recv_stderr(_CHUNK), self.stderr)
         return ended
 
-    def _take(self, data: bytes, into: bytearray) -> None:
-        into += data
+    def _take(self, data: bytes, into: HeadTail) -> None:
+        into.feed(data)
         self._output(data)

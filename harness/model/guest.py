@@ -112,6 +112,8 @@ class CommandResult:
     stdout: str
     stderr: str
     duration_s: float
+    # Bytes left out in the middle of stdout, which was too long to be kept.
+    cut_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from harness.errors import WorkloadError
 
 _MARK = "@@kab "
+# Facts of a guest: what is longer, or more, says nothing to anybody.
+_MOST_FACTS = 500
+_LONGEST_FACT = 4096
 # A disk's name, as scripts take it up again.
 _DISK = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
@@ -44,6 +47,16 @@ def parse_files(text: str) -> dict[str, str]:
         if colon and path.startswith("/"):
             files.setdefault(path, []).append(content)
     return {path: "\n".join(lines) for path, lines in files.items()}
+
+
+def bounded_facts(facts: Mapping[str, str]) -> dict[str, str]:
+    """The first facts, none longer than fits a report; what was cut ends in "..."."""
+    names = list(facts)[:_MOST_FACTS]
+    return {_cut(name, 200): _cut(facts[name], _LONGEST_FACT) for name in names}
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 3]}..."
 
 
 def parse_disk_name(text: str) -> str:

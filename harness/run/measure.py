@@ -13,8 +13,17 @@ from harness.model.trial import Finding, Stage
 from harness.model.workload import Workload
 from harness.parse.console import findings
 from harness.parse.fio import FioResult, parse_fio
+from harness.parse.headtail import shortened
 from harness.parse.procfs import parse_snapshot, witnesses
-from harness.parse.sections import failed_steps, parse_files, parse_pairs, parse_sections
+from harness.parse.sections import (
+    bounded_facts,
+    failed_steps,
+    parse_disk_name,
+    parse_files,
+    parse_pairs,
+    parse_sections,
+    section,
+)
 from harness.render.guestscript import MOUNT_POINT, check_script, collect_script, iterate_script, prepare_script
 from harness.render.workload import layout_files, render_job, render_layout_job, render_verify_job
 
@@ -24,6 +33,8 @@ log = logging.getLogger(__name__)
 STAGE_TIMEOUT_S = 90.0
 # A layout slower than this has stopped.
 _SLOWEST_LAYOUT_BYTES_S = 2 * MIB
+# Kept of what a command printed, as an artifact: the beginning and the end.
+_ARTIFACT_BYTES = MIB
 
 OnStage = Callable[[Stage, str], None]
 
@@ -58,10 +69,14 @@ class _Session:
     def workload(self) -> Workload:
         return self.experiment.workload
 
+    def keep(self, name: str, text: str) -> None:
+        """Store a text of the guest as an artifact."""
+        self.artifacts[name] = shortened(text.encode(), _ARTIFACT_BYTES)
+
     def run(self, what: str, script: str, *, timeout_s: float) -> CommandResult:
         """Run a script, keep what it printed as an artifact. Raises WorkloadError when it fails."""
         result = self.guest.run("bash -s", timeout_s=timeout_s, stdin=script.encode())
-        self.artifacts[f"{what}.txt"] = (result.stdout + result.stderr).encode()
+        self.keep(f"{what}.txt", result.stdout + result.stderr)
         if result.status != 0:
             raise WorkloadError(f"{what} failed in the guest with status {result.status}: {_tail(result)}")
         return result
@@ -125,9 +140,9 @@ def _prepare(session: _Session) -> None:
     )
     timeout_s = STAGE_TIMEOUT_S + workload.disk_bytes / _SLOWEST_LAYOUT_BYTES_S
     sections = parse_sections(session.run("prepare", script, timeout_s=timeout_s).stdout)
-    session.disk_name = parse_pairs(sections["disk"])["name"]
-    session.environment["mount"] = sections["mount"]
-    session.environment.update(_facts(sections["queue"]))
+    session.disk_name = parse_disk_name(section(sections, "disk"))
+    session.environment.update(bounded_facts({"mount": section(sections, "mount")}))
+    session.environment.update(_facts(section(sections, "queue")))
 
 
 def _iterate(session: _Session, label: str, *, runtime_s: float) -> dict[str, float]:
@@ -136,17 +151,18 @@ def _iterate(session: _Session, label: str, *, runtime_s: float) -> dict[str, fl
     result = session.guest.run("bash -s", timeout_s=runtime_s + STAGE_TIMEOUT_S, stdin=script.encode())
     sections = parse_sections(result.stdout)
     report = sections.get("fio", "")
-    session.artifacts[f"fio-{label}.json"] = report.encode()
-    session.artifacts[f"counters-{label}.txt"] = "\n".join(
-        f"{name}\n{sections.get(name, '')}\n" for name in ("before", "after")
-    ).encode()
+    session.keep(f"fio-{label}.json", report)
+    counters = (f"{name}\n{sections.get(name, '')}\n" for name in ("before", "after"))
+    session.keep(f"counters-{label}.txt", "\n".join(counters))
+    if result.cut_bytes:
+        raise WorkloadError(f"fio printed too much to be read: {result.cut_bytes} bytes of it were left out")
     fio = _fio_result(result, sections.get("status", ""), report)
     session.environment["fio"] = fio.version
     return {
         **fio.metrics,
         **witnesses(
-            parse_snapshot(sections["before"]),
-            parse_snapshot(sections["after"]),
+            parse_snapshot(section(sections, "before")),
+            parse_snapshot(section(sections, "after")),
             ios=fio.ios,
             written_bytes=fio.written_bytes,
         ),
@@ -154,11 +170,14 @@ def _iterate(session: _Session, label: str, *, runtime_s: float) -> dict[str, fl
 
 
 def _fio_result(result: CommandResult, status: str, report: str) -> FioResult:
-    failed = failed_steps(parse_pairs(status))
+    states = parse_pairs(status)
+    failed = failed_steps(states)
     if result.status != 0 or failed:
         code = failed.get("fio", str(result.status))
         said = result.stderr.strip() or report.partition("{")[0].strip()
-        raise WorkloadError(f"fio failed in the guest with status {code}: {said[-2000:]}")
+        raise WorkloadError(f"fio failed in the guest with status {code[:_CODE_SHOWN]}: {said[-2000:]}")
+    if "fio" not in states:
+        raise WorkloadError("the guest did not tell how fio ended")
     return parse_fio(report)
 
 
@@ -176,17 +195,20 @@ def _check(session: _Session) -> None:
     timeout_s = 2 * STAGE_TIMEOUT_S + session.workload.disk_bytes / _SLOWEST_LAYOUT_BYTES_S
     result = session.run("check", script, timeout_s=timeout_s)
     sections = parse_sections(result.stdout)
-    for step, code in failed_steps(parse_pairs(sections["status"])).items():
-        output = sections.get(step, "")
-        message = f"{_STEPS[step]} with status {code}: {output[-2000:]}"
-        # 127: the guest lacks the tool; that and a failed write or unmount accuse no data.
-        if code == "127" or step in {"write", "unmount"}:
-            raise WorkloadError(message)
-        raise DataError(message, log=result.stdout)
+    states = parse_pairs(section(sections, "status"))
+    for step, code in failed_steps(states).items():
+        what = _STEPS.get(step, f"{step[:_CODE_SHOWN]} ended")
+        message = f"{what} with status {code[:_CODE_SHOWN]}: {sections.get(step, '')[-2000:]}"
+        # Only these accuse data, and 127 accuses none of it: the guest lacks the tool.
+        if step in _OF_DATA and code.isdecimal() and code != "127":
+            raise DataError(message, log=result.stdout)
+        raise WorkloadError(message)
+    if missing := [step for step in _STEPS if step not in states and (files or step != "sizes")]:
+        raise WorkloadError(f"the check of the data ended early, without: {', '.join(missing)}")
     expected = "\n".join(f"{MOUNT_POINT}/{name} {size_bytes}" for name, size_bytes in files)
     if sections.get("sizes", "") != expected:
         raise DataError(
-            f"files have other sizes than before:\n{sections.get('sizes', '')}\ninstead of\n{expected}",
+            f"files have other sizes than before:\n{sections.get('sizes', '')[-2000:]}\ninstead of\n{expected}",
             log=result.stdout,
         )
 
@@ -199,16 +221,22 @@ _STEPS = {
     "read": "data read back is not what was written: fio ended",
     "sizes": "files of the workload are gone: stat ended",
 }
+# Steps whose failure says that what was written is not what is there.
+_OF_DATA = frozenset({"fsck", "mount", "read", "sizes"})
+# A status has three digits; what else stands in its place is shown up to here.
+_CODE_SHOWN = 40
 
 
 def _collect(session: _Session) -> tuple[Finding, ...]:
     """Read versions, settings and the kernel log; returns what is alarming in it."""
     script = collect_script(session.experiment.filesystem)
     sections = parse_sections(session.run("collect", script, timeout_s=STAGE_TIMEOUT_S).stdout)
-    session.environment.update(_facts(sections["facts"]))
-    session.environment["filesystem_tools"] = sections["tools"].partition("\n")[0]
-    session.artifacts["dmesg.log"] = sections["dmesg"].encode()
-    return findings(sections["dmesg"])
+    session.environment.update(_facts(section(sections, "facts")))
+    tools = section(sections, "tools").partition("\n")[0]
+    session.environment.update(bounded_facts({"filesystem_tools": tools}))
+    messages = section(sections, "dmesg")
+    session.keep("dmesg.log", messages)
+    return findings(messages)
 
 
 # Names of files that say too little without their folder.
@@ -228,7 +256,7 @@ def _facts(text: str) -> dict[str, str]:
         path = PurePosixPath(name)
         prefix = {"vulnerabilities": "vulnerability.", "queue": "queue."}.get(path.parent.name, "")
         facts[prefix + _NAMES.get(path.name, path.name)] = content.strip()
-    return facts
+    return bounded_facts(facts)
 
 
 def _tail(result: CommandResult) -> str:

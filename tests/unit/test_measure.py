@@ -2,14 +2,17 @@
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.config.workloads import load_workloads
 from harness.errors import DataError, HangError, WorkloadError
 from harness.model.experiment import Experiment
-from harness.model.guest import AttachedDisk, CommandResult, DiskSpec, FilesystemSpec
+from harness.model.guest import MIB, AttachedDisk, CommandResult, DiskSpec, FilesystemSpec
 from harness.model.trial import Stage
 from harness.run.measure import Measurement, measure
 
@@ -205,3 +208,62 @@ def test_wrong_data_is_a_data_error(edit, message):
 def test_a_check_that_cannot_be_made_accuses_no_data(step, code):
     with pytest.raises(WorkloadError):
         measured(Replay(check=saying(rf"\n{step}=0", f"\n{step}={code}")))
+
+
+def test_fio_that_floods_is_a_workload_error():
+    def flood(result: CommandResult) -> CommandResult:
+        return replace(result, cut_bytes=12345)
+
+    with pytest.raises(WorkloadError, match="12345 bytes of it were left out"):
+        measured(Replay(iterate=flood))
+
+
+def test_what_is_kept_of_an_output_is_bounded():
+    artifacts: dict[str, bytes] = {}
+    huge = saying(r"@@kab dmesg\n", "@@kab dmesg\n" + "[    1.0] usb 1-1: new device\n" * 50_000)
+    guest = Replay(collect=huge)
+    measure(guest, experiment=EXPERIMENT, disk=DISK, seed=7, on_stage=lambda *_: None, artifacts=artifacts)
+    assert max(map(len, artifacts.values())) < 1.01 * MIB
+    assert b"bytes left out here" in artifacts["dmesg.log"]
+
+
+@pytest.mark.parametrize("step", ["write", "unmount", "fsck", "mount", "read", "sizes"])
+def test_a_check_that_does_not_tell_all_its_steps_is_no_check(step):
+    with pytest.raises(WorkloadError, match=f"ended early, without: {step}"):
+        measured(Replay(check=saying(rf"\n{step}=0", "\n")))
+
+
+@pytest.mark.parametrize("code", ["", "x", "-1", "1" * 5000])
+def test_a_status_that_is_none_accuses_no_data(code):
+    with pytest.raises((WorkloadError, DataError)) as raised:
+        measured(Replay(check=saying(r"\nfsck=0", f"\nfsck={code}")))
+    assert isinstance(raised.value, DataError) == code.isdecimal()
+    assert len(raised.value.message) < 2200
+
+
+def test_facts_of_the_guest_are_bounded():
+    def edit(result: CommandResult) -> CommandResult:
+        facts = "\n".join(f"/proc/fact{number}:{'x' * 5000}" for number in range(2000))
+        return replace(result, stdout=result.stdout.replace("@@kab tools", f"{facts}\n@@kab tools"))
+
+    environment = measured(Replay(collect=edit)).environment
+    assert len(environment) < 600
+    assert max(map(len, environment.values())) <= 4096
+
+
+PRINTED = st.text() | st.lists(
+    st.sampled_from(["@@kab disk", "@@kab mount", "@@kab queue", "@@kab fio", "@@kab before", "@@kab after"])
+    | st.sampled_from(["@@kab status", "@@kab facts", "@@kab tools", "@@kab dmesg", "@@kab sizes", "@@kab read"])
+    | st.sampled_from(["name=vda", "fio=0", "fio=x", "write=0", "read=1", "unmount=0", "fsck=0", "mount=0", "sizes=0"])
+    | st.sampled_from(['{"jobs": [{"read": {"total_ios": 5}}]}', "{", "/proc/stat:ctxt x", "/proc/x:y"])
+    | st.text(max_size=10)
+).map("\n".join)
+
+
+@settings(deadline=None, max_examples=60)
+@given(kind=st.sampled_from(["prepare", "warm-up", "iterate", "check", "collect"]), text=PRINTED)
+def test_whatever_a_script_prints(kind, text):
+    try:
+        measured(Replay(**{kind: lambda result: replace(result, stdout=text)}))
+    except (WorkloadError, DataError) as error:
+        assert len(error.message) < 10_000  # noqa: PT017
