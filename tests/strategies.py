@@ -1,6 +1,6 @@
 """Hypothesis strategies for everything that is stored."""
 
-from datetime import UTC, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import strategies as st
 
@@ -17,9 +17,11 @@ words = st.lists(text, max_size=3).map(tuple)
 numbers = st.floats(allow_nan=False)
 counts = st.integers(0, 2**31 - 1)
 sizes = st.integers(0, 2**63)
+seconds = st.floats(allow_nan=False, allow_infinity=False)
 texts = st.dictionaries(text, text, max_size=3)
 names = st.text(st.characters(codec="ascii", exclude_categories=["C"]), min_size=1, max_size=20)
-moments = st.datetimes(timezones=st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45)), None]))
+zones = st.sampled_from([UTC, timezone(timedelta(hours=5, minutes=45)), None])
+moments = st.datetimes(datetime(1971, 1, 2), datetime(8999, 12, 30), timezones=zones)  # noqa: DTZ001
 
 
 def experiments() -> st.SearchStrategy[Experiment]:
@@ -84,7 +86,7 @@ def trials() -> st.SearchStrategy[Trial]:
         outcome=st.sampled_from(Outcome),
         message=text,
         samples=st.dictionaries(names, st.lists(numbers, max_size=3).map(tuple), max_size=3),
-        stage_s=st.dictionaries(st.sampled_from(Stage), numbers, max_size=3),
+        stage_s=st.dictionaries(st.sampled_from(Stage), seconds, max_size=3),
         findings=st.lists(
             st.builds(
                 Finding,
@@ -98,7 +100,7 @@ def trials() -> st.SearchStrategy[Trial]:
         environment=texts,
         artifacts=st.dictionaries(names, st.binary(max_size=50), max_size=3),
         started=st.none() | moments,
-        duration_s=numbers,
+        duration_s=seconds,
     )
 
 

@@ -7,6 +7,7 @@ import click
 
 from harness.cli.progress import ShownProgress
 from harness.cli.tables import new_table, print_table
+from harness.parse.foreign import printable
 
 if TYPE_CHECKING:
     from harness.cli.reports import Reports
@@ -26,18 +27,25 @@ MOST_RUNS = 1_000_000
     help="How many, newest first.",
 )
 def runs(limit: int) -> None:
-    """List the stored runs."""
+    """List the stored runs; those that cannot be read are named below the others."""
     from harness.cli.stored import StoredSession
+    from harness.store.damage import DamagedError
 
+    damaged: list[DamagedError] = []
     with StoredSession(ShownProgress()) as session:
         found = session.store.runs(limit)
-        if not found:
+        damaged += session.store.damaged(limit)
+        if not found and not damaged:
             click.echo("No runs are stored yet; `kab ab BASELINE CANDIDATE` makes one.", err=True)
             return
         table = new_table("run", "created", "verb", "workload", "baseline", "candidate", "verdict")
         for run in found:
-            decision, outcome = session.store.decision(run.id), session.store.bisections.outcome(run.id)
-            ended = decision.verdict if decision else outcome.answer if outcome else "unfinished"
+            try:
+                decision, outcome = session.store.decision(run.id), session.store.bisections.outcome(run.id)
+                ended = str(decision.verdict if decision else outcome.answer if outcome else "unfinished")
+            except DamagedError as error:
+                damaged.append(error)
+                ended = "damaged"
             table.add_row(
                 run.id,
                 f"{run.created.astimezone():%Y-%m-%d %H:%M}",
@@ -45,9 +53,12 @@ def runs(limit: int) -> None:
                 run.experiment.workload.name,
                 run.baseline.name,
                 run.candidate.name,
-                str(ended),
+                ended,
             )
-        print_table(table)
+        if found:
+            print_table(table)
+    for told in damaged:
+        click.echo(f"kab: {printable(told.message)}\n{told.remedy}", err=True)
 
 
 @click.command(epilog="\b\nExamples:\n  kab report last\n  kab report 20261122 --html report.html --json -")

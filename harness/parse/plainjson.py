@@ -39,8 +39,8 @@ def to_plain(value: Any) -> Any:
 def from_plain(kind: type[Record], data: Any) -> Record:
     """The inverse of `to_plain`, for a dataclass `kind`. Raises ConfigError when `data` does not fit it."""
     try:
-        return _decode(kind, data)  # type: ignore[no-any-return]
-    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        return decode(kind, data)  # type: ignore[no-any-return]
+    except (TypeError, ValueError, AttributeError, KeyError, RecursionError) as error:
         raise ConfigError(f"stored {kind.__name__} does not fit this version of kab: {error}") from error
 
 
@@ -49,19 +49,28 @@ def canonical(value: Any) -> str:
     return json.dumps(to_plain(value), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
+def field_type(kind: type, name: str) -> Any:
+    """The annotation of a dataclass's field, for `decode`."""
+    return _hints(kind)[name]
+
+
 @cache
 def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
-def _decode(hint: Any, data: Any) -> Any:
+def decode(hint: Any, data: Any) -> Any:
+    """As `from_plain`, for any annotation. Raises TypeError, ValueError, AttributeError or KeyError."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
         return _decode_union(arguments, data)
     if origin is tuple:
-        return tuple(_decode(arguments[0], item) for item in data)
+        # A text could be taken apart as well.
+        if not isinstance(data, list | tuple):
+            raise TypeError(f"{data!r} is no list")
+        return tuple(decode(arguments[0], item) for item in data)
     if origin is not None and issubclass(origin, Mapping):
-        return {_decode(arguments[0], key): _decode(arguments[1], item) for key, item in data.items()}
+        return {decode(arguments[0], key): decode(arguments[1], item) for key, item in data.items()}
     if isinstance(hint, type) and is_dataclass(hint):
         return _decode_record(hint, data)
     if hint is datetime:
@@ -81,7 +90,7 @@ def _decode_record(kind: Any, data: Mapping[str, Any]) -> Any:
     unknown = sorted(set(data) - known)
     if unknown:
         raise ValueError(f"{kind.__name__} has no {', '.join(unknown)}")
-    return kind(**{name: _decode(_hints(kind)[name], item) for name, item in data.items()})
+    return kind(**{name: decode(_hints(kind)[name], item) for name, item in data.items()})
 
 
 def _decode_union(arguments: tuple[Any, ...], data: Any) -> Any:
@@ -90,4 +99,4 @@ def _decode_union(arguments: tuple[Any, ...], data: Any) -> Any:
     # Exact types first: a bool is an int, and an int fits a float.
     exact = [argument for argument in arguments if type(data) is argument]
     others = [argument for argument in arguments if argument is not NoneType]
-    return _decode((exact or others)[0], data)
+    return decode((exact or others)[0], data)

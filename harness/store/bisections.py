@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, insert, select, update
 
 from harness.errors import ConfigError, HostError
-from harness.model.bisection import BisectionOutcome, BisectionPlan, Mark, Part, PartRole, Twin
+from harness.model.bisection import BisectionOutcome, BisectionPlan, Mark, Part, Twin
 from harness.model.run import Run, RunState
+from harness.parse.foreign import printable
 from harness.parse.plainjson import from_plain, to_plain
+from harness.store.damage import document, readable
 from harness.store.rows import run_row
 from harness.store.schema import bisections, marks, parts, runs, twins
 
@@ -37,8 +39,9 @@ class SqlBisections:
         """The plan of a run, None when it is no bisection. Raises ConfigError for an unknown run."""
         with self._reading() as connection:
             key = self._key(connection, run_id)
-            document = connection.execute(select(bisections.c.plan).where(bisections.c.run_key == key)).scalar()
-        return None if document is None else from_plain(BisectionPlan, document)
+            found = connection.execute(select(bisections.c.plan).where(bisections.c.run_key == key)).scalar()
+        with self._readable("plan", run_id):
+            return None if found is None else from_plain(BisectionPlan, document(found))
 
     def add_mark(self, run_id: str, mark: Mark) -> None:
         """Take a rung out, or put it back."""
@@ -51,7 +54,9 @@ class SqlBisections:
         with self._reading() as connection:
             key = self._key(connection, run_id)
             query = select(marks.c.document).where(marks.c.run_key == key).order_by(marks.c.key)
-            return tuple(from_plain(Mark, document) for document in connection.execute(query).scalars())
+            found = connection.execute(query).scalars().all()
+        with self._readable("marks", run_id):
+            return tuple(from_plain(Mark, document(mark)) for mark in found)
 
     def add_twin(self, run_id: str, twin: Twin) -> None:
         """Note that a rung's kernel is that of another one. Raises HostError when that has been noted of it already."""
@@ -64,7 +69,9 @@ class SqlBisections:
         with self._reading() as connection:
             key = self._key(connection, run_id)
             query = select(twins.c.document).where(twins.c.run_key == key).order_by(twins.c.key)
-            return tuple(from_plain(Twin, document) for document in connection.execute(query).scalars())
+            found = connection.execute(query).scalars().all()
+        with self._readable("twins", run_id):
+            return tuple(from_plain(Twin, document(twin)) for twin in found)
 
     def add_part(self, run_id: str, part: Part) -> None:
         """Note an A/B run that is going to be made. Raises HostError when there is one for this place already."""
@@ -80,9 +87,13 @@ class SqlBisections:
         """All parts, in the order they were noted."""
         with self._reading() as connection:
             key = self._key(connection, run_id)
-            rows = connection.execute(select(parts).where(parts.c.run_key == key).order_by(parts.c.key)).mappings()
+            query = select(parts).where(parts.c.run_key == key).order_by(parts.c.key)
+            rows = connection.execute(query).mappings().all()
+        with self._readable("parts", run_id):
             return tuple(
-                Part(role=PartRole(row["role"]), before=row["before"], after=row["after"], run_id=row["part_id"])
+                from_plain(
+                    Part, {**{name: row[name] for name in ("role", "before", "after")}, "run_id": row["part_id"]}
+                )
                 for row in rows
             )
 
@@ -101,8 +112,10 @@ class SqlBisections:
         """What the search came to, None while it is open."""
         with self._reading() as connection:
             key = self._key(connection, run_id)
-            document = connection.execute(select(bisections.c.outcome).where(bisections.c.run_key == key)).scalar()
-        return None if document is None else from_plain(BisectionOutcome, document)
+            found = connection.execute(select(bisections.c.outcome).where(bisections.c.run_key == key)).scalar()
+        with self._readable("outcome", run_id):
+            plain = None if found is None else document(found)
+            return None if plain is None else from_plain(BisectionOutcome, plain)
 
     def newest(self, *, unfinished: bool = False) -> str | None:
         """Id of the newest bisection, or of the newest that is not finished."""
@@ -112,6 +125,9 @@ class SqlBisections:
         with self._reading() as connection:
             found: str | None = connection.execute(query.limit(1)).scalar()
         return found
+
+    def _readable(self, what: str, run_id: str) -> AbstractContextManager[None]:
+        return readable(f"the {what} of search {printable(run_id)}", self._name)
 
     def _key(self, connection: Connection, run_id: str) -> int:
         key: int | None = connection.execute(select(runs.c.key).where(runs.c.id == run_id)).scalar()

@@ -89,6 +89,8 @@ def _prepare_sqlite(engine: Engine, busy_timeout_s: float) -> None:
                 cursor.execute("PRAGMA journal_mode = WAL")
         finally:
             cursor.close()
+        # Bytes that are no UTF-8 are in damaged rows only; by themselves they would fail the whole query.
+        connection.text_factory = lambda text: text.decode(errors="backslashreplace")
 
     @event.listens_for(engine, "begin")
     def begun(connection: Connection) -> None:
@@ -132,6 +134,11 @@ def _checked_version(connection: Connection, name: str) -> int | None:
             )
         return None
     version = connection.execute(select(schema.c.version)).scalar()
+    if version is not None and not isinstance(version, int):
+        raise HostError(
+            f"the results database {name} is damaged: its schema version is {version!r}",
+            remedy="Take it back from a copy, or move it away (kab makes a new one).",
+        )
     if version is not None and version > SCHEMA_VERSION:
         raise ConfigError(
             f"the results database {name} has schema version {version}, this kab knows {SCHEMA_VERSION}",

@@ -8,11 +8,19 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from harness.model.experiment import Arm, TrialSpec
-from harness.model.run import KernelRecord, Run, RunState
-from harness.model.trial import Finding, Outcome, Stage, Trial
+from harness.model.experiment import TrialSpec
+from harness.model.run import Run
+from harness.model.trial import Trial
 from harness.parse.experimentjson import experiment_from_json, experiment_to_json
-from harness.parse.plainjson import from_plain, to_plain
+from harness.parse.plainjson import decode, field_type, to_plain
+from harness.store.damage import document
+
+# Columns that hold a field of the model as it is, by its own name.
+_RUN_COLUMNS = (
+    "id", "verb", "digest", "baseline", "candidate", "conditions", "host", "command", "kab_version", "state",
+)  # fmt: skip
+_TRIAL_COLUMNS = ("kernel_digest", "outcome", "message", "stage_s", "findings", "environment", "duration_s")
+_FIRST_YEAR, _LAST_YEAR = 1971, 9000
 
 Samples = Mapping[str, tuple[float, ...]]
 
@@ -38,22 +46,13 @@ def run_row(run: Run) -> dict[str, Any]:
 
 
 def run_from_row(row: RowMapping, trials: Iterable[Trial] = ()) -> Run:
-    """The run in `row`. Raises ConfigError when a newer kab wrote it."""
+    """The run in `row`. Raises ValueError, TypeError, ConfigError where the row is damaged or a newer kab wrote it."""
     return Run(
-        id=row["id"],
-        verb=row["verb"],
-        digest=row["digest"],
-        experiment=experiment_from_json(row["experiment"]),
-        baseline=from_plain(KernelRecord, row["baseline"]),
-        candidate=from_plain(KernelRecord, row["candidate"]),
-        seed=int(row["seed"]),
-        conditions=row["conditions"],
-        host=row["host"],
-        command=tuple(row["command"]),
-        kab_version=row["kab_version"],
-        created=datetime.fromisoformat(row["created"]),
-        state=RunState(row["state"]),
-        finished=_moment(row["finished"]),
+        **{name: _column(Run, name, row[name]) for name in _RUN_COLUMNS},
+        experiment=experiment_from_json(decode(str, row["experiment"])),
+        seed=_seed(row["seed"]),
+        created=_moment(row["created"]),
+        finished=None if row["finished"] is None else _moment(row["finished"]),
         trials=tuple(trials),
     )
 
@@ -103,30 +102,57 @@ def samples_by_trial(rows: Iterable[RowMapping]) -> dict[int, Samples]:
 
 
 def trial_from_row(row: RowMapping, samples: Samples) -> Trial:
-    """The trial in `row`, artifacts left out."""
-    return Trial(
+    """The trial in `row`, artifacts left out. Raises ValueError, TypeError, ConfigError as run_from_row."""
+    found = Trial(
         spec=TrialSpec(
-            block=row["block"],
-            order=row["position"],
-            arm=Arm(row["arm"]),
-            attempt=row["attempt"],
-            seed=int(row["seed"]),
+            block=_count("block", row["block"]),
+            order=_count("position", row["position"]),
+            arm=_column(TrialSpec, "arm", row["arm"]),
+            attempt=_count("attempt", row["attempt"]),
+            seed=_seed(row["seed"]),
         ),
-        kernel_digest=row["kernel_digest"],
-        outcome=Outcome(row["outcome"]),
-        message=row["message"],
-        samples={metric: samples.get(metric, ()) for metric in row["metrics"]},
-        stage_s={Stage(stage): seconds for stage, seconds in row["stage_s"].items()},
-        findings=tuple(from_plain(Finding, finding) for finding in row["findings"]),
-        environment=row["environment"],
-        started=_moment(row["started"]),
-        duration_s=row["duration_s"],
+        samples=_column(Trial, "samples", {metric: list(samples.get(metric, ())) for metric in _names(row["metrics"])}),
+        started=None if row["started"] is None else _moment(row["started"]),
+        **{name: _column(Trial, name, row[name]) for name in _TRIAL_COLUMNS},
     )
+    if not all(map(math.isfinite, (found.duration_s, *found.stage_s.values()))):
+        raise ValueError("a duration is not finite")
+    return found
 
 
 def _iso(moment: datetime | None) -> str | None:
     return None if moment is None else moment.isoformat()
 
 
-def _moment(text: str | None) -> datetime | None:
-    return None if text is None else datetime.fromisoformat(text)
+def _moment(value: Any) -> datetime:
+    moment: datetime = decode(datetime, value)
+    # Outside of these no zone's time can be told.
+    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+        raise ValueError(f"{value} is no time of a run")
+    return moment
+
+
+def _names(value: Any) -> tuple[str, ...]:
+    found: tuple[str, ...] = decode(tuple[str, ...], document(value))
+    return found
+
+
+def _seed(value: Any) -> int:
+    # Else int() would take numbers, too.
+    if not isinstance(value, str):
+        raise TypeError(f"seed: {value!r} is no text")
+    return int(value)
+
+
+def _count(name: str, value: Any) -> int:
+    if not isinstance(value, int) or value < 0:
+        raise ValueError(f"{name}: {value!r} is no count")
+    return value
+
+
+def _column(kind: type, name: str, value: Any) -> Any:
+    """The value of a column, as the field `name` of the model's `kind` wants it."""
+    try:
+        return decode(field_type(kind, name), document(value))
+    except (TypeError, ValueError, AttributeError, KeyError) as error:
+        raise ValueError(f"{name}: {error}") from error

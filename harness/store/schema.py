@@ -20,6 +20,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from harness.store.damage import Unreadable
+
 # Raised with every change of the tables below; migrations from older versions belong to harness.store.engine.
 SCHEMA_VERSION = 2
 
@@ -39,8 +41,13 @@ class JsonText(TypeDecorator[Any]):
         return json.dumps(value, ensure_ascii=True, separators=(",", ":"))
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:  # noqa: ARG002
-        """SQL to Python."""
-        return None if value is None else json.loads(value)
+        """SQL to Python; text that is no JSON becomes Unreadable: one damaged row must not hide the others."""
+        if value is None:
+            return Unreadable("there is nothing where JSON must be")
+        try:
+            return json.loads(value)
+        except (ValueError, TypeError, RecursionError) as error:
+            return Unreadable(f"malformed JSON: {error}")
 
 
 metadata = MetaData()

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,15 +10,17 @@ from types import TracebackType
 from typing import Self
 
 import zstandard
-from sqlalchemy import Connection, Select, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, delete, insert, select, update
 
 from harness.errors import ConfigError, HostError
 from harness.model.experiment import TrialSpec
 from harness.model.run import Run, RunState
 from harness.model.trial import Trial
 from harness.model.verdict import Decision
+from harness.parse.foreign import printable
 from harness.parse.plainjson import from_plain, to_plain
 from harness.store.bisections import SqlBisections
+from harness.store.damage import DamagedError, document, readable
 from harness.store.engine import BUSY_TIMEOUT_S, WRITES, display_name, open_engine
 from harness.store.failures import translated
 from harness.store.rows import run_from_row, run_row, sample_rows, samples_by_trial, trial_from_row, trial_row
@@ -69,7 +71,7 @@ class SqlStore:
         """The newest open run with this digest, trials included (artifacts left out), or None."""
         query = select(runs).where(runs.c.digest == digest, runs.c.state == RunState.OPEN.value)
         with self._reading() as connection:
-            return _newest(connection, query)
+            return _newest(connection, query, self._name)
 
     def append_trial(self, run_id: str, trial: Trial) -> None:
         """Store one trial with its artifacts. Raises ConfigError for an unknown run, HostError for a second time."""
@@ -105,11 +107,11 @@ class SqlStore:
     def run(self, run_id: str) -> Run:
         """A run by id or unique prefix ("last": the newest that is no part of a search), trials without artifacts.
 
-        Raises ConfigError when there is none, or when several runs begin so.
+        Raises ConfigError when there is none, or when several runs begin so, DamagedError for what cannot be read.
         """
         with self._reading() as connection:
             wanted = runs.c.id.not_in(select(parts.c.part_id)) if run_id == NEWEST else runs.c.id == run_id
-            exact = _newest(connection, select(runs).where(wanted))
+            exact = _newest(connection, select(runs).where(wanted), self._name)
             if exact is not None:
                 return exact
             found = (
@@ -128,20 +130,35 @@ class SqlStore:
                     f"{len(found)} runs begin with {run_id!r}: {', '.join(found[:_LISTED])}{more}",
                     remedy="Give more of the id.",
                 )
-            return _one(_newest(connection, select(runs).where(runs.c.id == found[0])))
+            return _one(_newest(connection, select(runs).where(runs.c.id == found[0]), self._name))
 
     def decision(self, run_id: str) -> Decision | None:
-        """What the run decided, or None while it is open. Raises ConfigError for an unknown run."""
+        """What the run decided, or None while it is open. Raises ConfigError for an unknown run, DamagedError."""
         with self._reading() as connection:
             key = _run_key(connection, run_id, self._name)
-            document = connection.execute(select(decisions.c.document).where(decisions.c.run_key == key)).scalar()
-        return None if document is None else from_plain(Decision, document)
+            found = connection.execute(select(decisions.c.document).where(decisions.c.run_key == key)).scalar()
+        with readable(f"the decision of run {printable(run_id)}", self._name):
+            return None if found is None else from_plain(Decision, document(found))
 
     def runs(self, limit: int = 50) -> list[Run]:
-        """Newest first, without trials."""
+        """Newest first, without trials, those left out that ``damaged`` tells of."""
+        return [run for run in self._listed(limit) if isinstance(run, Run)]
+
+    def damaged(self, limit: int = 50) -> list[DamagedError]:
+        """What there is to say of those of the newest `limit` runs that cannot be read."""
+        return [error for error in self._listed(limit) if isinstance(error, DamagedError)]
+
+    def _listed(self, limit: int) -> Iterator[Run | DamagedError]:
         with self._reading() as connection:
             rows = connection.execute(select(runs).order_by(runs.c.key.desc()).limit(limit)).mappings().all()
-        return [run_from_row(row) for row in rows]
+        for row in rows:
+            try:
+                with _readable_run(row, self._name):
+                    run = run_from_row(row)
+            except DamagedError as error:
+                yield error
+            else:
+                yield run
 
     def artifact(self, run_id: str, spec: TrialSpec, name: str) -> bytes:
         """One artifact of a trial. Raises ConfigError when there is none."""
@@ -160,9 +177,10 @@ class SqlStore:
         )
         if names is not None:
             query = query.where(artifacts.c.name.in_(list(names)))
-        with self._reading() as connection:
+        what = f"an artifact of boot {spec.order} of block {spec.block} of run {printable(run_id)}"
+        with readable(what, self._name), self._reading() as connection:
             rows = connection.execute(query).all()
-        return {row.name: self._unpacked(row.name, row.sha256, row.size_bytes, row.zstd) for row in rows}
+            return {row.name: self._unpacked(row.name, row.sha256, row.size_bytes, row.zstd) for row in rows}
 
     def with_artifacts(self, run: Run, names: Collection[str] | None = None) -> Run:
         """`run` with the named artifacts (or all) in its trials, as the HTML report wants it."""
@@ -215,7 +233,12 @@ def _trial_query(run_id: str, spec: TrialSpec) -> Select[tuple[int]]:
     )
 
 
-def _newest(connection: Connection, query: Select[tuple[object, ...]]) -> Run | None:
+def _readable_run(row: RowMapping, name: str) -> AbstractContextManager[None]:
+    remove = f"DELETE FROM runs WHERE key = {row['key']}"  # noqa: S608 - for people, and a number
+    return readable(f"run {printable(str(row['id']))}", name, remove=remove)
+
+
+def _newest(connection: Connection, query: Select[tuple[object, ...]], name: str) -> Run | None:
     row = connection.execute(query.order_by(runs.c.key.desc()).limit(1)).mappings().first()
     if row is None:
         return None
@@ -228,7 +251,8 @@ def _newest(connection: Connection, query: Select[tuple[object, ...]]) -> Run | 
             .order_by(samples.c.trial_key, samples.c.metric, samples.c.iteration)
         ).mappings()
     )
-    return run_from_row(row, [trial_from_row(item, values.get(item["key"], {})) for item in rows.mappings()])
+    with _readable_run(row, name):
+        return run_from_row(row, [trial_from_row(item, values.get(item["key"], {})) for item in rows.mappings()])
 
 
 def _one(run: Run | None) -> Run:
