@@ -10,6 +10,7 @@ from harness.cli.display import ProgressMode, make_progress
 from harness.cli.options import build_options, experiment_options, progress_option, tree_option
 from harness.cli.progress import ShownProgress
 from harness.model.bisection import EdgeWish
+from harness.model.guest import MIB
 
 EPILOG = """\b
 On a search that is running or done; RUN is the beginning of its id, else the newest:
@@ -24,7 +25,7 @@ Examples:
   kab bisect debian:6.1 debian:7.3
   kab bisect git:~/linux@v6.7..v7.2 -- fs/btrfs
   kab bisect --series patches/ git:~/linux@v7.1
-  kab bisect --ladder 'debian:6.12.*' --metric dirtied_per_page -f configs/experiments/btrfs-dio.yaml
+  kab bisect --ladder 'debian:6.12.*' --metric dirtied_per_page -f btrfs-dio
   kab bisect debian:6.1 debian:7.3 --edges removed --confidence 95% --max-boots 40
   kab bisect --resume
 
@@ -81,14 +82,16 @@ def bisect() -> None:
 @tree_option
 @click.option("--from-run", metavar="RUN", help="Go on in git:TREE where a search over packages ended.")
 @click.option("--resume", is_flag=True, help="Continue the newest unfinished search, and no other.")
-@click.option("-f", "--file", "file", type=click.Path(path_type=Path), help="Experiment file; options override it.")
+@click.option(
+    "-f", "--file", "file", metavar="FILE|NAME", help="Experiment file, or one of kab's; options override it."
+)
 @experiment_options
 @click.option("--html", metavar="FILE", help="Write the report as one HTML file.")
 @click.option("--json", metavar="FILE", help="Write the whole search as JSON (`-`: stdout).")
 @click.option("--mail", metavar="FILE", help="Write a mail for the kernel's lists (`-`: stdout).")
 @click.option("--new", "fresh", is_flag=True, help="Start anew where an unfinished search could be continued.")
 @progress_option
-def run(ends: tuple[str, ...], file: Path | None, progress: str, **options: Any) -> int:
+def run(ends: tuple[str, ...], file: str | None, progress: str, **options: Any) -> int:
     """Search the ladder of kernels from FROM to TO for the edges where a workload's speed changes.
 
     Both ends are compared first, then kernels are booted where they tell most, then each edge's neighbours are
@@ -100,7 +103,7 @@ def run(ends: tuple[str, ...], file: Path | None, progress: str, **options: Any)
     from harness.cli.searching import Asked, search
     from harness.cli.searchreport import tell
     from harness.cli.session import Session
-    from harness.config import load_experiment, request_from_options
+    from harness.config import find_experiment, load_experiment, request_from_options
 
     destroy_data = options.pop("destroy_data")
     mail = options.pop("mail")
@@ -116,7 +119,7 @@ def run(ends: tuple[str, ...], file: Path | None, progress: str, **options: Any)
         raise click.UsageError("give FROM and TO, or --ladder, not both")
     request = request_from_options(options)
     if file is not None:
-        request = request.over(load_experiment(file))
+        request = request.over(load_experiment(find_experiment(file)))
     reports = Reports(html=request.html, json=request.json, mail=Path(mail) if mail else None)
     reports.check()
     with make_progress(ProgressMode(progress)) as display, Session.open(display) as session:
@@ -125,6 +128,8 @@ def run(ends: tuple[str, ...], file: Path | None, progress: str, **options: Any)
     return outcome.answer.exit_code
 
 
+# Of a search's log; one of hundreds of boots has a few hundred KiB.
+_LOG_BYTES = 64 * MIB
 # Of a commit's hash, as git has it.
 _LEAST_DIGITS = 7
 _ASKED = (
@@ -215,14 +220,18 @@ def replay(file: Path) -> None:
     """Make the search of a log FILE again, without a boot: every step, and what is believed at its end."""
     from harness.bisect.standing import stand, view_of
     from harness.cli.strip import edges_sentence, next_sentence, strip_line
+    from harness.config.textfile import read_text_file
     from harness.errors import ConfigError
     from harness.model.metrics import METRICS
     from harness.report.bisectlog import read_log, steps_of
 
-    try:
-        text = sys.stdin.read() if file == Path("-") else file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {file}: {error}") from error
+    if file == Path("-"):
+        try:
+            text = sys.stdin.read()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read stdin: {error}") from error
+    else:
+        text = read_text_file(file, most_bytes=_LOG_BYTES)
     evidence = read_log(text, METRICS)
     view = None
     for step in steps_of(evidence):

@@ -5,6 +5,7 @@ from harness.config.experiment import (
     EXPERIMENT_KEYS,
     Request,
     build_experiment,
+    find_experiment,
     load_experiment,
     request_from_options,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "Request",
     "Settings",
     "build_experiment",
+    "find_experiment",
     "load_experiment",
     "load_settings",
     "load_workload",

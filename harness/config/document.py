@@ -4,6 +4,7 @@ YAML 1.1 would read ``6.10`` as 6.1 and ``no`` as false. Here every scalar is th
 that holds it decides what it means. Anchors, aliases and tags are refused: an experiment is read top to bottom.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,11 +12,13 @@ from typing import Any, TypeVar
 
 import yaml
 
+from harness.config.textfile import read_text_file
 from harness.errors import ConfigError
 from harness.parse.suggest import unknown
 
 _Parsed = TypeVar("_Parsed")
 
+_UNUSABLE = re.compile(r"[\0\ud800-\udfff]")
 # The tags that the parser itself gives to what carries none.
 _PLAIN_TAGS = frozenset(f"tag:yaml.org,2002:{kind}" for kind in ("str", "map", "seq"))
 
@@ -69,12 +72,7 @@ Value = Scalar | Items | Table
 
 def read_table(path: Path) -> Table:
     """The file's top-level mapping. Raises ConfigError, with FILE:LINE, when it is not such a file."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError as error:
-        raise ConfigError(f"no such file: {path}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"cannot read {path}: {error}") from error
+    text = read_text_file(path)
     try:
         # BaseLoader knows no types and makes no objects; composing stops before even that.
         root = yaml.compose(text, Loader=_Loader)
@@ -141,6 +139,9 @@ def _value(node: yaml.Node, path: Path) -> Value:
     if isinstance(node, yaml.ScalarNode):
         if not node.value and node.style is None:
             raise ConfigError(f"{where}: a value is missing", remedy='An empty text is written "".')
+        if _UNUSABLE.search(node.value):
+            # Only an escape in quotes brings them in; no name of a file and no database takes them.
+            raise ConfigError(f"{where}: a value holds a NUL or half of a surrogate pair")
         return Scalar(text=node.value, where=where, quoted=node.style is not None)
     if isinstance(node, yaml.SequenceNode):
         return Items(items=tuple(_value(item, path) for item in node.value), where=where)

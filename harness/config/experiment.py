@@ -1,11 +1,13 @@
 """Experiments from files and command lines: one table of keys for both, so that a file can say what an option can."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
 
+from harness import resources
 from harness.config.document import Items, Scalar, Table, Value, read_table, scalar, scalars, table
 from harness.config.workloads import find_workload, is_path, override
 from harness.errors import ConfigError
@@ -76,6 +78,32 @@ class Request:
 
 
 _REQUEST_FIELDS = tuple(field.name for field in fields(Request))
+
+
+def experiment_names() -> tuple[str, ...]:
+    """The experiments that ship with kab. Raises HostError."""
+    return tuple(sorted(path.stem for path in _catalogue_folder().glob("*.yaml")))
+
+
+def find_experiment(name: str) -> Path:
+    """The file of an experiment: `name` where it means a file, else the one of this name that ships with kab.
+
+    Raises ConfigError, HostError.
+    """
+    if is_path(name):
+        return Path(name)
+    known = experiment_names()
+    if name in known:
+        return _catalogue_folder() / f"{name}.yaml"
+    # Not Path.is_file, which raises for a name that is too long.
+    if os.path.isfile(name):  # noqa: PTH113
+        return Path(name)
+    error = unknown("experiment", name, known, where="--file")
+    raise ConfigError(error.message, remedy=f"{error.remedy} A file is named by its path, such as ./mine.yaml.")
+
+
+def _catalogue_folder() -> Path:
+    return resources.folder("configs") / "experiments"
 
 
 def load_experiment(path: Path) -> Request:

@@ -37,8 +37,7 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
     Raises ConfigError with FILE:LINE, or with the variable's name.
     """
     values: dict[str, Value] = {}
-    # An empty file is what `touch` makes, and says nothing.
-    if path.exists() and path.stat().st_size:
+    if _says_something(path):
         document = read_table(path)
         document.check_keys("settings", SETTING_KEYS)
         values.update(document.entries)
@@ -51,6 +50,18 @@ def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
         attribute, parser = _READERS[key]
         found[attribute] = scalar(value, key).parse(parser)
     return Settings(**found)
+
+
+def _says_something(path: Path) -> bool:
+    """Whether there is a file to read: an empty one (`touch`, /dev/null) says nothing."""
+    try:
+        return path.stat().st_size > 0
+    except FileNotFoundError:
+        return False
+    except (OSError, ValueError) as error:
+        raise ConfigError(
+            f"cannot read the settings {path}: {error}", remedy="Name another with KAB_SETTINGS."
+        ) from error
 
 
 def variable_of(key: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from harness.bisect.configline import effect_of, order_changes
+from harness.config.textfile import read_text_file
 from harness.errors import ConfigError
 from harness.host.files import write_atomically
 from harness.model.bisection import PlannedRung
@@ -98,10 +99,10 @@ def _fragment(steps: Sequence[OptionChange]) -> str:
 def read_config(path: Path) -> str:
     """The text of a configuration or a fragment. Raises ConfigError."""
     try:
-        return path.expanduser().read_text()
-    except (OSError, UnicodeDecodeError) as error:
+        return read_text_file(path.expanduser())
+    except ConfigError as error:
         raise ConfigError(
-            f"cannot read the configuration {path}: {error}", remedy="Name the .config of a kernel."
+            f"cannot read the configuration {path}: {error.message}", remedy="Name the .config of a kernel."
         ) from error
 
 

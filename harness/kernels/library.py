@@ -30,7 +30,7 @@ from harness.model.kernel import (
 )
 from harness.model.source import GitSpec
 from harness.parse.foreign import printable
-from harness.parse.kernelspec import flavour_of, parse_kernel_spec
+from harness.parse.kernelspec import FLAVOURS, flavour_of, parse_kernel_spec
 
 _log = logging.getLogger(__name__)
 
@@ -93,7 +93,9 @@ class KernelLibrary:
     def list_available(
         self, flavour: str | None = None, suites: Sequence[str] | None = None
     ) -> tuple[AvailableKernel, ...]:
-        """What Debian offers, oldest version first, cached ones marked. Raises HostError."""
+        """What Debian offers, oldest first, cached ones marked. Raises ConfigError (no such flavour), HostError."""
+        if flavour is not None and flavour not in FLAVOURS:
+            raise ConfigError(f"there is no flavour `{flavour}`", remedy=f"Flavours are {' and '.join(FLAVOURS)}.")
         catalogue = self._debian.catalogue()
         wanted = None if suites is None else {catalogue.suite_aliases.get(suite, suite) for suite in suites}
         return tuple(
