@@ -96,6 +96,17 @@ class WorkloadError(KabError):
     exit_code = ExitCode.CANNOT_TELL
 
 
+class UserspaceError(WorkloadError):
+    """A program of the guest died under a kernel that ran on: its sshd was killed, memory ran out.
+
+    ``log`` holds the evidence, the console.
+    """
+
+    def __init__(self, message: str, *, remedy: str = "", log: str = "") -> None:
+        super().__init__(message, remedy=remedy)
+        self.log = log
+
+
 class DoesNotApplyError(KabError):
     """A merge, a pick or a revert does not apply to a revision: there is no such kernel to speak of."""
 

@@ -34,8 +34,9 @@ class Guest(Protocol):
 
         What is kept of outputs and logs is bounded: of a flood the beginning and the end, with a line between them.
 
-        Raises CrashError when the kernel log shows a crash, HangError when the guest runs but did not finish in
-        time, GuestLostError when QEMU or the connection went away for no reason of the kernel's.
+        Raises CrashError when the kernel log shows a crash, UserspaceError when sshd died under a kernel that ran on,
+        HangError when the guest runs but did not finish in time, GuestLostError when QEMU or the connection went away
+        for no reason of the kernel's.
         """
 
     def console(self) -> str:

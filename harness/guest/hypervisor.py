@@ -14,7 +14,7 @@ import libvirt
 import libvirt_qemu
 
 from harness import interruption
-from harness.errors import BootError, CrashError, GuestLostError, HostError, KabError, KernelError
+from harness.errors import BootError, CrashError, GuestLostError, HostError, KabError, KernelError, UserspaceError
 from harness.guest.connection import Connection, libvirt_errors
 from harness.guest.console import Capture, Console
 from harness.guest.domain import DomainParts, domain_xml
@@ -191,7 +191,9 @@ def await_marker(
         return console.has_crashed or console.is_over or console.says(marker) or console.says(FAILED_MARKER)
 
     in_time = console.wait(decided, deadline - time.monotonic())
-    if console.has_crashed or (console.is_over and not console.says(marker)):
+    # An init that gives up powers the guest off, which may be over before we look.
+    gave_up = console.says(FAILED_MARKER) and not console.has_crashed and not console.says(marker)
+    if not gave_up and (console.has_crashed or (console.is_over and not console.says(marker))):
         raise as_boot_error(ended(plan.name, console, "booting"))
     if console.says(marker):
         return
@@ -206,7 +208,7 @@ def await_marker(
     raise BootError(f"{plan.name}: {reached} in {plan.boot_timeout_s:g} s", log=text)
 
 
-def as_boot_error(error: KernelError | GuestLostError) -> KabError:
+def as_boot_error(error: KernelError | UserspaceError | GuestLostError) -> KabError:
     """A crash before the guest was ours is a failed boot; a lost guest stays one."""
     if isinstance(error, CrashError):
         return BootError(error.message, remedy=error.remedy, log=error.log)

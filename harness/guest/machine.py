@@ -5,14 +5,17 @@ from collections.abc import Callable
 from typing import IO
 
 from harness import interruption
-from harness.errors import CrashError, GuestLostError, HangError, KernelError
+from harness.errors import CrashError, GuestLostError, HangError, KernelError, UserspaceError
 from harness.guest.console import Console, End
 from harness.guest.ssh import CommandTimeoutError, Session, SshError
 from harness.guest.transcript import Transcript
 from harness.model.guest import BootPlan, CommandResult
+from harness.parse.console import death, starved
 
 # After a cut connection, the console gets this long to tell why.
 _LAST_WORDS_S = 3.0
+# The names of its processes begin so; one of them is what keeps our connection.
+_SSHD = "sshd"
 _POWER_OFF = "sync; echo o > /proc/sysrq-trigger"
 
 
@@ -84,7 +87,7 @@ class LibvirtGuest:
             self._console.wait(lambda: self._has_ended, _LAST_WORDS_S)
             if self._has_ended:
                 raise ended(self._name, self._console, doing) from error
-            raise GuestLostError(f"{self._name}: the connection was cut while {doing}: {error}") from error
+            raise cut(self._name, self._console, doing, error) from error
         except CommandTimeoutError as error:
             self._write(_outcome("given up", started))
             if self._is_stopped():
@@ -107,7 +110,7 @@ class LibvirtGuest:
             self._console.wait(lambda: self._has_ended, _LAST_WORDS_S)
             if self._has_ended:
                 raise ended(self._name, self._console, "in a shell") from error
-            raise GuestLostError(f"{self._name}: the connection was cut: {error}") from error
+            raise cut(self._name, self._console, "in a shell", error) from error
         if status == -1:
             self._console.wait(lambda: self._has_ended, _LAST_WORDS_S)
         if self._has_ended:
@@ -153,12 +156,14 @@ class LibvirtGuest:
         self._log.feed(data)
 
 
-def ended(name: str, console: Console, doing: str) -> KernelError | GuestLostError:
-    """The error for a guest that crashed or went away while `doing`: the kernel's fault, or the host's."""
+def ended(name: str, console: Console, doing: str) -> KernelError | UserspaceError | GuestLostError:
+    """The error for a guest that crashed or went away while `doing`: the kernel, its userspace or the host failed."""
     end = console.end() if console.is_over else None
     crash = console.crash()
     if crash is not None:
         return CrashError(f"{name}: kernel crashed while {doing}: {crash.message}", log=console.text())
+    if death(console.text()) is not None:
+        return _userspace_died(name, console, doing)
     if end is End.GUEST:
         return CrashError(f"{name}: the guest reset or powered off by itself while {doing}", log=console.text())
     return GuestLostError(
@@ -172,6 +177,24 @@ def stopped(name: str, doing: str) -> GuestLostError:
     return GuestLostError(
         f"{name}: QEMU is stopped (SIGSTOP, or a debugger) while {doing}",
         remedy="What such a boot shows is not the kernel's doing. Leave the guest's QEMU alone while kab measures.",
+    )
+
+
+def cut(name: str, console: Console, doing: str, error: SshError) -> UserspaceError | GuestLostError:
+    """The error for a guest that runs on when its connection is cut: its sshd died, or something on the host."""
+    if death(console.text()) is not None or starved(console.text(), _SSHD) is not None:
+        return _userspace_died(name, console, doing)
+    return GuestLostError(f"{name}: the connection was cut while {doing}: {error}")
+
+
+def _userspace_died(name: str, console: Console, doing: str) -> UserspaceError:
+    text = console.text()
+    killed = starved(text, _SSHD)
+    told = [word for word in (death(text), killed and killed.message) if word]
+    return UserspaceError(
+        f"{name}: the guest's userspace died while {doing}: {'; '.join(told)}",
+        remedy="The kernel is not accused. Where memory ran out, give the guest more (--memory).",
+        log=text,
     )
 
 

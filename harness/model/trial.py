@@ -19,6 +19,8 @@ class Outcome(StrEnum):
     HUNG = "hung"
     CORRUPTED = "corrupted"
     WORKLOAD_FAILED = "workload-failed"
+    # A program of the guest died (its sshd was killed, memory ran out) under a kernel that ran on.
+    USERSPACE_DIED = "userspace-died"
     LOST = "lost"
 
     @property

@@ -5,6 +5,7 @@ a kernel mean is a table, `harness.parse.consoleheads`.
 """
 
 import re
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -17,7 +18,11 @@ from harness.parse.consoleheads import Trust, head_of
 INIT_MARKER = "KAB-INIT"
 READY_MARKER = "KAB-READY"
 FAILED_MARKER = "KAB-FAILED"
+# The same, later: a program that the guest cannot be without has ended.
+DIED_MARKER = "KAB-DIED"
 
+# A shell's status of a command that a signal ended is this and the signal's number (POSIX).
+_SIGNALLED = 128
 # Longest excerpt kept of one finding.
 _EXCERPT_LINES = 60
 # A disk that fails makes thousands of findings; more of the same kind and place say nothing new.
@@ -177,3 +182,27 @@ def failure(text: str) -> str | None:
     """Why the guest's init gave up ("" when it did not say), or None when it did not."""
     found = re.search(rf"{FAILED_MARKER}[ \t]*([^\r\n]*)", text)
     return found[1].strip() if found else None
+
+
+_DIED = re.compile(rf"{DIED_MARKER}(?:[ \t]{{1,8}}([\w.-]{{1,32}})(?: status (\d{{1,3}}))?)?", re.ASCII)
+
+
+def death(text: str) -> str | None:
+    """Which program of the guest died and how, as its init told; None when it did not."""
+    found = _DIED.search(text)
+    if found is None:
+        late = text.partition(READY_MARKER)[2]
+        return f"its init gave up: {failure(late)}" if FAILED_MARKER in late else None
+    name, status = found[1] or "a program", int(found[2] or 0)
+    if status <= _SIGNALLED:
+        return f"{name} ended with status {status}" if found[2] else f"{name} died"
+    try:
+        return f"{name} was killed by {signal.Signals(status - _SIGNALLED).name}"
+    except ValueError:
+        return f"{name} ended with status {status}"
+
+
+def starved(text: str, program: str) -> Finding | None:
+    """The first time that the kernel killed a program whose name begins with `program` for want of memory, or None."""
+    killed = (finding for finding in findings(text) if finding.kind is FindingKind.OOM)
+    return next((finding for finding in killed if f"({program}" in finding.message), None)

@@ -199,8 +199,8 @@ def _check(session: _Session) -> None:
     for step, code in failed_steps(states).items():
         what = _STEPS.get(step, f"{step[:_CODE_SHOWN]} ended")
         message = f"{what} with status {code[:_CODE_SHOWN]}: {sections.get(step, '')[-2000:]}"
-        # Only these accuse data, and 127 accuses none of it: the guest lacks the tool.
-        if step in _OF_DATA and code.isdecimal() and code != "127":
+        # Only these accuse data.
+        if step in _OF_DATA and _is_a_verdict(code):
             raise DataError(message, log=result.stdout)
         raise WorkloadError(message)
     if missing := [step for step in _STEPS if step not in states and (files or step != "sizes")]:
@@ -213,6 +213,11 @@ def _check(session: _Session) -> None:
         )
 
 
+def _is_a_verdict(code: str) -> bool:
+    """Whether a shell's status is the command's own: not 126 and 127 (no such tool), nor above 128 (a signal)."""
+    return code.isascii() and code.isdecimal() and len(code) <= _STATUS_DIGITS and int(code) < _NOT_RUN
+
+
 _STEPS = {
     "write": "writing the data to be checked failed",
     "unmount": "the test filesystem could not be unmounted: umount ended",
@@ -223,6 +228,9 @@ _STEPS = {
 }
 # Steps whose failure says that what was written is not what is there.
 _OF_DATA = frozenset({"fsck", "mount", "read", "sizes"})
+_STATUS_DIGITS = 3
+# The least status with which POSIX has a shell say that a command did not run, or not to its own end.
+_NOT_RUN = 126
 # A status has three digits; what else stands in its place is shown up to here.
 _CODE_SHOWN = 40
 

@@ -18,13 +18,14 @@ from harness.errors import (
     HangError,
     KabError,
     KernelError,
+    UserspaceError,
     WorkloadError,
 )
 from harness.interfaces import Disks, Guest, Hypervisor, Kernels, Progress
 from harness.model.experiment import Experiment, TrialSpec
 from harness.model.guest import Accelerator, AttachedDisk, BootPlan, DiskBus, DiskSpec, FilesystemSpec, GuestSpec, Image
 from harness.model.kernel import Kernel
-from harness.model.trial import Finding, Outcome, Stage, Trial
+from harness.model.trial import Finding, FindingKind, Outcome, Stage, Trial
 from harness.parse.console import findings as find_in_log
 from harness.run.measure import Measurement, measure
 
@@ -46,6 +47,7 @@ _OUTCOMES: tuple[tuple[type[KabError], Outcome], ...] = (
     (CrashError, Outcome.CRASHED),
     (HangError, Outcome.HUNG),
     (DataError, Outcome.CORRUPTED),
+    (UserspaceError, Outcome.USERSPACE_DIED),
     (WorkloadError, Outcome.WORKLOAD_FAILED),
     (GuestLostError, Outcome.LOST),
 )
@@ -169,6 +171,10 @@ def run_trial(bench: Bench, experiment: Experiment, spec: TrialSpec, kernel: Ker
     if outcome is Outcome.OK and crash is not None:
         # The workload went on after an oops, but nothing that such a kernel does can be trusted.
         outcome, message = Outcome.CRASHED, crash.message
+    killed = next((finding for finding in findings if finding.kind is FindingKind.OOM), None)
+    if outcome is Outcome.WORKLOAD_FAILED and killed is not None:
+        # What was killed is what failed, and not by its own doing.
+        outcome, message = Outcome.USERSPACE_DIED, f"memory ran out in the guest: {killed.message}; then {message}"
     measured = record.measurement
     return Trial(
         spec=spec,
@@ -216,7 +222,7 @@ def _boot_and_measure(bench: Bench, experiment: Experiment, spec: TrialSpec, ker
 def _all_findings(record: _Record, failure: KabError | None) -> tuple[Finding, ...]:
     """Findings of console, kernel log and a boot failure's own log, each once."""
     texts = [record.artifacts.get("console.log", b"").decode(errors="replace")]
-    if isinstance(failure, KernelError) and failure.log:
+    if isinstance(failure, KernelError | UserspaceError) and failure.log:
         record.artifacts.setdefault("console.log", failure.log.encode())
         texts.append(failure.log)
     found = [finding for text in texts for finding in find_in_log(text)]

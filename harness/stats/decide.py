@@ -100,6 +100,7 @@ _FAILED = {
     Outcome.HUNG: "hung",
     Outcome.CORRUPTED: "lost or changed data",
     Outcome.WORKLOAD_FAILED: "could not run the workload",
+    Outcome.USERSPACE_DIED: "lost a program of its guest",
 }
 
 

@@ -10,7 +10,7 @@ from harness.model.trial import Outcome, Trial
 # Told by one boot: no host or emulator makes a compiler fail or data rot in a way that a second try would excuse.
 _SURE_AT_ONCE = frozenset({Outcome.BUILD_FAILED, Outcome.CORRUPTED})
 # A stage that ran out of time or a workload that failed may be the host's doing: seen twice before it counts.
-_NEVER_SURE_AT_ONCE = frozenset({Outcome.HUNG, Outcome.WORKLOAD_FAILED})
+_NEVER_SURE_AT_ONCE = frozenset({Outcome.HUNG, Outcome.WORKLOAD_FAILED, Outcome.USERSPACE_DIED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

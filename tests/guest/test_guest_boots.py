@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 from processes import qemu_of
 
-from harness.errors import BootError, CrashError, GuestLostError, HangError, HostError
+from harness.errors import BootError, CrashError, GuestLostError, HangError, HostError, UserspaceError
 from harness.guest.accelerator import probe_accelerator
 from harness.guest.connection import Connection
 from harness.guest.hypervisor import LibvirtHypervisor
@@ -140,6 +140,23 @@ def test_a_panic_is_a_crash_at_once(hypervisor: LibvirtHypervisor, plan: BootPla
         assert "Call Trace:" in found.excerpt
         with pytest.raises(CrashError):
             guest.run("true", timeout_s=20)
+
+
+# /proc/PID/comm of the listener; sessions have names of their own.
+_KILL_SSHD = (
+    'for task in /proc/[0-9]*; do [ "$(cat "$task/comm")" != sshd ] || kill -9 "${task#/proc/}"; done; sleep 300'
+)
+
+
+def test_a_killed_sshd_accuses_no_kernel(hypervisor: LibvirtHypervisor, plan: BootPlan) -> None:
+    with booted(hypervisor, plan) as guest:
+        started = time.monotonic()
+        with pytest.raises(
+            UserspaceError, match=r"userspace died while running .*: sshd was killed by SIGKILL"
+        ) as caught:
+            guest.run(_KILL_SSHD, timeout_s=300)
+        assert time.monotonic() - started < 20
+        assert findings(caught.value.log) == ()
 
 
 def test_silence_is_a_hang_and_a_killed_qemu_is_lost(hypervisor: LibvirtHypervisor, plan: BootPlan) -> None:

@@ -204,7 +204,9 @@ def test_wrong_data_is_a_data_error(edit, message):
     assert "@@kab fsck" in raised.value.log
 
 
-@pytest.mark.parametrize(("step", "code"), [("write", "1"), ("unmount", "32"), ("fsck", "127")])
+@pytest.mark.parametrize(
+    ("step", "code"), [("write", "1"), ("unmount", "32"), ("fsck", "127"), ("fsck", "137"), ("read", "137")]
+)
 def test_a_check_that_cannot_be_made_accuses_no_data(step, code):
     with pytest.raises(WorkloadError):
         measured(Replay(check=saying(rf"\n{step}=0", f"\n{step}={code}")))

@@ -152,7 +152,10 @@ def test_killed_again_and_again(store: SqlStore) -> None:
     assert [one[0] for one in world.made] == [one[0] for one in whole.made]
 
 
-@pytest.mark.parametrize("outcome_there", [Outcome.BOOT_FAILED, Outcome.CRASHED, Outcome.HUNG, Outcome.CORRUPTED])
+@pytest.mark.parametrize(
+    "outcome_there",
+    [Outcome.BOOT_FAILED, Outcome.CRASHED, Outcome.HUNG, Outcome.CORRUPTED, Outcome.USERSPACE_DIED],
+)
 def test_kernels_that_fail_are_skipped_and_their_failure_kept(store: SqlStore, outcome_there: Outcome) -> None:
     world = World(dead={12: outcome_there, 15: outcome_there})
     run, outcome = loop(store, world).execute(request())
@@ -174,6 +177,14 @@ def test_a_crash_may_be_the_symptom(store: SqlStore) -> None:
     _, outcome = loop(store, world).execute(request(plan=plan(crash_is_slow=True)))
     assert edges(outcome) == [(7, 8, EdgeKind.REMOVED)]
     assert outcome.answer is Answer.FOUND
+
+
+@pytest.mark.parametrize("outcome_there", [Outcome.USERSPACE_DIED, Outcome.WORKLOAD_FAILED])
+def test_a_guest_whose_programs_die_is_no_symptom(store: SqlStore, outcome_there: Outcome) -> None:
+    world = World(edges=(LAST + 1,), newest=1.0, dead=dict.fromkeys(range(8, LAST + 1), outcome_there))
+    _, outcome = loop(store, world).execute(request(plan=plan(crash_is_slow=True)))
+    assert outcome.answer is not Answer.FOUND
+    assert edges(outcome) == []
 
 
 def test_an_end_that_crashes_cannot_be_searched_from(store: SqlStore) -> None:
