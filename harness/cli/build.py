@@ -8,6 +8,7 @@ import click
 from harness.cli.display import ProgressMode, make_progress
 from harness.cli.options import build_options, progress_option
 from harness.model.guest import MIB
+from harness.parse.foreign import printable
 
 EPILOG = """\b
 Exit status: 0 built, 125 it does not build (the first error is shown), 129 wrong usage or a configuration that
@@ -46,7 +47,7 @@ def build(
     with make_progress(ProgressMode(progress)) as display, Session.open(display) as session:
         kernel = session.resolve(full)
     taken_s = time.monotonic() - since
-    click.echo(f"{kernel.name}  {kernel.provenance.get('title', '')}")
+    click.echo(printable(f"{kernel.name}  {kernel.provenance.get('title', '')}"))
     facts = {
         "spec": full,
         "release": kernel.release,
@@ -57,4 +58,4 @@ def build(
     }
     for name, value in facts.items():
         if value:
-            click.echo(f"  {name:<8}  {value}")
+            click.echo(f"  {name:<8}  {printable(value)}")

@@ -16,13 +16,14 @@ def clean(leaks: bool, cache_limit: str | None) -> None:
     from harness.cli.stored import StoredSession
     from harness.host.leases import reclaim
     from harness.host.paths import default_paths
+    from harness.parse.foreign import printable
     from harness.parse.units import parse_size
 
     limit_bytes = parse_size(cache_limit) if cache_limit else None
     # Before the session, which would do it silently.
     removed = reclaim(default_paths())
     for what in removed:
-        click.echo(f"removed {what}")
+        click.echo(f"removed {printable(what)}")
     if leaks:
         if not removed:
             click.echo("nothing was left behind")

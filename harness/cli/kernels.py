@@ -47,7 +47,7 @@ def list_kernels(flavour: str | None, suites: tuple[str, ...], cached: bool) -> 
         for kernel in found:
             if cached and not kernel.cached:
                 continue
-            table.add_row(
+            table.add_texts(
                 kernel.version,
                 f"debian:{kernel.release}",
                 " ".join(kernel.suites),
@@ -67,7 +67,7 @@ def fetch(specs: tuple[str, ...], progress: str) -> None:
     with make_progress(ProgressMode(progress)) as display, StoredSession(display) as session:
         for spec in specs:
             kernel = session.resolve(spec)
-            click.echo(f"{spec}  {kernel.release}  {kernel.digest[:16]}")
+            click.echo(f"{printable(spec)}  {printable(kernel.release)}  {kernel.digest[:16]}")
 
 
 @kernels.command()
@@ -132,7 +132,7 @@ def verify(specs: tuple[str, ...], every: bool) -> int:
             told.append((image.name, "", f"damaged: {listed(damaged)}; removed" if damaged else "fine"))
     table = new_table("kernel or image", "digest", "state")
     for row in told:
-        table.add_row(*row)
+        table.add_texts(*row)
     if told:
         print_table(table)
     else:
@@ -165,7 +165,7 @@ def ladder(ends: tuple[str, ...], flavour: str | None, suites: tuple[str, ...], 
         found = find_ladder(session.kernels, ends, flavour=flavour, suites=suites, every=every)
     table = new_table(">rung", "version", "spec", "suites", ">MiB", "cached")
     for index, rung in enumerate(found.rungs):
-        table.add_row(
+        table.add_texts(
             str(index),
             rung.kernel.version,
             rung.spec,

@@ -21,6 +21,7 @@ from harness.model.kernel import Kernel
 from harness.model.run import Run
 from harness.model.trial import Outcome, Stage, Trial
 from harness.model.verdict import Decision, Verdict
+from harness.parse.foreign import printable
 
 _VERDICT_STYLE = {Verdict.FASTER: "green", Verdict.SLOWER: "red", Verdict.SAME: "cyan", Verdict.INCONCLUSIVE: "yellow"}
 # Trials kept on the screen; older ones scroll away, they are all in the store.
@@ -88,22 +89,22 @@ class LiveProgress(ShownProgress):
         self.note(f"run {run.id}{more}: {run.baseline.name} (baseline) against {run.candidate.name} (candidate)")
 
     def note(self, message: str) -> None:
-        self._console.print(Text(message, style="dim"))
+        self._console.print(Text(printable(message, lines=True), style="dim"))
 
     def download(self, name: str, done_bytes: int, total_bytes: int) -> None:
-        self._download = None if done_bytes >= total_bytes else (name, done_bytes, total_bytes)
+        self._download = None if done_bytes >= total_bytes else (printable(name), done_bytes, total_bytes)
 
     def building(self, name: str, done: int, total: int, file: str) -> None:
-        self._build = (name, build_state(done, total, file), time.monotonic())
+        self._build = (printable(name), build_state(done, total, file), time.monotonic())
 
     def trial_started(self, spec: TrialSpec, kernel: Kernel) -> None:
-        self._kernel = kernel.name
+        self._kernel = printable(kernel.name)
         self._since = time.monotonic()
-        self._now = f"{self._place(spec)} {kernel.name}: starting"
+        self._now = f"{self._place(spec)} {self._kernel}: starting"
 
     def stage(self, spec: TrialSpec, stage: Stage, detail: str = "") -> None:
         again = f", attempt {spec.attempt + 1}" if spec.attempt and not self._searching else ""
-        what = f" {detail}" if detail else ""
+        what = f" {printable(detail)}" if detail else ""
         self._now = f"{self._place(spec)} {self._kernel}{again}: {stage}{what}"
 
     def _place(self, spec: TrialSpec) -> str:
@@ -136,7 +137,7 @@ class LiveProgress(ShownProgress):
             name, done_bytes, total_bytes = self._download
             bar = Table.grid(padding=(0, 1))
             bar.add_row(
-                f"fetching {name}",
+                Text(f"fetching {name}"),
                 ProgressBar(total=total_bytes, completed=done_bytes, width=30),
                 f"{done_bytes / MIB:.0f} of {total_bytes / MIB:.0f} MiB",
             )
@@ -173,7 +174,7 @@ class LiveProgress(ShownProgress):
             table.add_row(
                 f"rung {row.trial.spec.block}" if row.searching else str(row.trial.spec.block + 1),
                 Text(arm, style="blue" if arm == Arm.BASELINE else "magenta"),
-                row.kernel,
+                Text(row.kernel),
                 f"{row.trial.duration_s:.0f}",
                 Text(headline_value(row.trial, metric), style="red" if bad else ""),
             )

@@ -16,6 +16,7 @@ from harness.model.kernel import Kernel
 from harness.model.run import Run
 from harness.model.trial import Outcome, Stage, Trial
 from harness.model.verdict import Decision
+from harness.parse.foreign import printable
 
 # A line of a log for each so many seconds of a build.
 _BUILD_LINE_S = 30.0
@@ -61,7 +62,7 @@ class ShownProgress(Progress):
 def headline_value(trial: Trial, metric: str | None) -> str:
     """The trial's per-boot median of the deciding metric, or its outcome where it has none."""
     if trial.outcome is not Outcome.OK:
-        return f"{trial.outcome}: {trial.message.splitlines()[0] if trial.message else ''}"
+        return f"{trial.outcome}: {printable(trial.message.splitlines()[0]) if trial.message else ''}"
     names = [metric] if metric in trial.samples else [*trial.samples][:1]
     return ", ".join(f"{name} {statistics.median(trial.samples[name]):,.4g}" for name in names if name)
 
@@ -69,7 +70,7 @@ def headline_value(trial: Trial, metric: str | None) -> str:
 def build_state(done: int, total: int, file: str) -> str:
     """How far a build is, in a few words."""
     share = f" of about {total}" if total else ""
-    return f"{done}{share} files, {file}"
+    return f"{done}{share} files, {printable(file)}"
 
 
 def ratio_text(decision: Decision) -> str:
@@ -122,7 +123,7 @@ class LineProgress(ShownProgress):
         )
 
     def note(self, message: str) -> None:
-        self.out.write(f"kab: {message}\n")
+        self.out.write(f"kab: {printable(message, lines=True)}\n")
         self.out.flush()
 
     def trial_finished(self, trial: Trial) -> None:
@@ -153,7 +154,7 @@ class LineProgress(ShownProgress):
 
 
 def _word(value: object) -> str:
-    text = str(value)
+    text = printable(str(value))
     return json.dumps(text) if any(c.isspace() or c in '"=' for c in text) or not text else text
 
 

@@ -46,7 +46,7 @@ def runs(limit: int) -> None:
             except DamagedError as error:
                 damaged.append(error)
                 ended = "damaged"
-            table.add_row(
+            table.add_texts(
                 run.id,
                 f"{run.created.astimezone():%Y-%m-%d %H:%M}",
                 run.verb,

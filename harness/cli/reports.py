@@ -9,6 +9,7 @@ import click
 
 from harness.errors import ConfigError, HostError
 from harness.host.outputs import check_output, own_descriptor, same_file, write_output
+from harness.parse.foreign import printable
 
 _WHAT = {"mail": "mail", "json": "JSON", "html": "report"}
 
@@ -60,7 +61,7 @@ class Reports:
             except HostError as error:
                 failure = failure or error
             else:
-                click.echo(f"\n{_WHAT[option]}: {path}", err=True)
+                click.echo(f"\n{_WHAT[option]}: {printable(str(path))}", err=True)
         if failure is not None:
             raise failure
 

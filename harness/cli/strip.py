@@ -5,6 +5,7 @@ import itertools
 from rich.text import Text
 
 from harness.model.bisection import BisectionPlan, SearchView
+from harness.parse.foreign import printable
 
 _STYLE = {"F": "bold green", "S": "bold red", "f": "green", "s": "red", "x": "dim", "?": "yellow"}
 # Shades of what is not known, from surely fast to surely slow.
@@ -18,9 +19,9 @@ _TELLING = "FS?fsx."
 def rung_name(plan: BisectionPlan, rung: int) -> str:
     """A rung's kernel, short: its commit, or its upstream version."""
     if plan.built:
-        return plan.rungs[rung].release
+        return printable(plan.rungs[rung].release)
     version = plan.rungs[rung].version
-    return version.rpartition("-")[0] or version
+    return printable(version.rpartition("-")[0] or version)
 
 
 def coloured(view: SearchView) -> Text:

@@ -39,6 +39,7 @@ def test(
     from harness.cli.session import Session
     from harness.errors import ConfigError
     from harness.model.metrics import METRICS
+    from harness.parse.foreign import printable
     from harness.parse.units import parse_fraction
     from harness.run.evidence import stored_evidence
     from harness.run.liken import LikenLoop, check_conditions, likeness_of_ab, likeness_of_search
@@ -70,7 +71,8 @@ def test(
             run, decision = loop.execute(
                 known, kernel, spec=spec, conditions=conditions, host=bench.host, command=("kab", *sys.argv[1:])
             )
-    click.echo(f"{kernel.name}: {_ANSWERS[decision.verdict]}\n{decision.reason}\nrun {run.id}")
+    told = f"{kernel.name}: {_ANSWERS[decision.verdict]}\n{decision.reason}\nrun {run.id}"
+    click.echo(printable(told, lines=True))
     return decision.verdict.exit_code
 
 

@@ -77,9 +77,11 @@ def own_descriptor(path: Path) -> int | None:
         folder = os.path.realpath(at.parent)
         if folder == f"/proc/{os.getpid()}/fd":
             return int(at.name) if at.name.isdecimal() and len(at.name) < 10 else None
-        if not at.is_symlink():
+        try:
+            at = Path(folder) / at.readlink()
+        except OSError:
+            # No link, or a name that is none.
             return None
-        at = Path(folder) / at.readlink()
     return None
 
 

@@ -89,7 +89,7 @@ def test_names_as_long_as_names_can_be(tmp_path: Path) -> None:
     write_output(longest, b"page")
     assert longest.read_bytes() == b"page"
     with pytest.raises(ConfigError):
-        check_output(tmp_path / ("é" * 130), "--html")
+        Reports(html=tmp_path / ("é" * 130)).check()
 
 
 @pytest.mark.parametrize(
