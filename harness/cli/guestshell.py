@@ -8,7 +8,7 @@ import click
 
 from harness.cli.session import Session
 from harness.config import Request
-from harness.errors import ExitCode
+from harness.errors import ConfigError, ExitCode
 from harness.guest.machine import LibvirtGuest
 from harness.model.experiment import DEFAULT_DISK, DEFAULT_FILESYSTEM
 from harness.model.guest import GuestSpec
@@ -20,7 +20,11 @@ _SHUTDOWN_TIMEOUT_S = 20.0
 
 
 def run_shell(session: Session, spec: str, request: Request, command: Sequence[str], *, destroy_data: str) -> int:
-    """Boot the kernel `spec` with the disk asked for; join the terminal, or run `command`. Returns an exit status."""
+    """Boot the kernel `spec` with the disk asked for; join the terminal, or run `command`. Returns an exit status.
+
+    Without either, stdin is a script, read before anything is booted. Raises ConfigError where it cannot be read.
+    """
+    script = None if command or sys.stdin.isatty() else _script()
     kernel = session.resolve(spec)
     disk_spec = request.disk or DEFAULT_DISK
     wanted = modules_wanted(disk_spec, request.filesystem or DEFAULT_FILESYSTEM)
@@ -39,7 +43,7 @@ def run_shell(session: Session, spec: str, request: Request, command: Sequence[s
                     f"{kernel.release} booted in {guest.boot_s + guest.connect_s:.1f} s; the test disk has the serial "
                     f"number {disk.serial}"
                 )
-                status = _in_guest(guest, command)
+                status = _in_guest(guest, command, script)
                 guest.shutdown(timeout_s=_SHUTDOWN_TIMEOUT_S)
     return status
 
@@ -54,8 +58,15 @@ def _guest(request: Request) -> GuestSpec:
     )
 
 
-def _in_guest(guest: LibvirtGuest, command: Sequence[str]) -> int:
-    if not command and sys.stdin.isatty():
+def _script() -> bytes:
+    try:
+        return sys.stdin.buffer.read()
+    except OSError as error:
+        raise ConfigError(f"cannot read a script from stdin: {error}", remedy="Give a command after `--`.") from error
+
+
+def _in_guest(guest: LibvirtGuest, command: Sequence[str], script: bytes | None) -> int:
+    if not command and script is None:
         guest.interact(sys.stdin, sys.stdout)
         # How somebody leaves a shell says nothing about a kernel.
         return ExitCode.GOOD
@@ -63,7 +74,7 @@ def _in_guest(guest: LibvirtGuest, command: Sequence[str]) -> int:
         # One word is a script of the user's own (`kab shell SPEC -- 'mount | grep btrfs'`); more are an argument list.
         line, stdin = (command[0] if len(command) == 1 else shlex.join(command)), None
     else:
-        line, stdin = "bash -s", sys.stdin.buffer.read()
+        line, stdin = "bash -s", script
     result = guest.run(line, timeout_s=_COMMAND_TIMEOUT_S, stdin=stdin)
     click.echo(result.stdout, nl=False)
     click.echo(result.stderr, nl=False, err=True)

@@ -6,6 +6,7 @@ import os
 import resource
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from factories import blocks
@@ -183,3 +184,17 @@ def test_main_ends_with_a_status_of_its_own_when_nothing_can_be_loaded(
         cli.main()
     assert ended.value.code == ExitCode.BUG
     assert "cannot start" in capsys.readouterr().err
+
+
+def test_a_script_that_cannot_be_read_is_told_before_any_boot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def resolve(*_: object) -> None:
+        raise AssertionError("a kernel was asked for")
+
+    monkeypatch.setenv("KAB_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setattr("harness.cli.session.Session.resolve", resolve)
+    with os.fdopen(os.open("/dev/null", os.O_WRONLY)) as unreadable:
+        monkeypatch.setattr("sys.stdin", unreadable)
+        assert run_command(["shell", "debian:6.12"]) == ExitCode.USAGE
+    assert "cannot read a script from stdin" in capsys.readouterr().err
