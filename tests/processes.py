@@ -1,6 +1,15 @@
-"""Processes of the guests that tests boot."""
+"""Processes of the guests that tests boot, and of what stands for them."""
 
+import time
 from pathlib import Path
+
+
+def await_words(pid: int, word: str) -> None:
+    """Wait for a new process to show its command line: exec(2) closes what Popen waits for before that."""
+    deadline = time.monotonic() + 10.0
+    while word.encode() not in Path(f"/proc/{pid}/cmdline").read_bytes():
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
 
 
 def qemu_of(name: str) -> list[int]:

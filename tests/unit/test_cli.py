@@ -120,7 +120,7 @@ def test_interruptions_and_host_trouble_have_statuses_of_their_own(
         assert "kab: no disk\nBuy one.\n" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_signals_end_a_process_in_order(number: signal.Signals, tmp_path: Path) -> None:
     program = (
         "import sys, time\n"

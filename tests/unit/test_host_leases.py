@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from processes import await_words
 
 from harness.errors import HostError
 from harness.host import reaper, watch
@@ -190,8 +191,7 @@ def test_a_mark_stays_listed_while_something_runs_under_it(paths: Paths, monkeyp
     with Lease(paths) as lease:
         with lease.mark(mark):
             sleeper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", mark])
-            # Its new command line is there a moment after the exec that Popen waits for.
-            wait_until(lambda: sleeper.pid in reaper.marked_processes([mark]))
+            await_words(sleeper.pid, mark)
             monkeypatch.setattr(reaper, "end_process", lambda pid, started: False)
         (path,) = paths.leases.glob("*.json")
         assert (reaper.read_lease(path) or {})["marks"] == [mark]

@@ -3,11 +3,11 @@
 import shutil
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from processes import await_words
 
 from harness.host.leases import Lease, reclaim
 from harness.host.paths import Paths
@@ -34,9 +34,7 @@ def start(programs: list["subprocess.Popen[bytes]"], name: str, *words: str) -> 
     script = "while read -r line; do :; done"
     process = subprocess.Popen([name, "-c", script, *words], executable=shutil.which("sh"), stdin=subprocess.PIPE)
     programs.append(process)
-    # exec(2) closes what Popen waits for before the kernel shows the new command line.
-    while words[-1].encode() not in Path(f"/proc/{process.pid}/cmdline").read_bytes():
-        time.sleep(0.001)
+    await_words(process.pid, words[-1])
     return process
 
 

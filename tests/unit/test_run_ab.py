@@ -1,6 +1,7 @@
 """The A/B loop over a real store: decided, interrupted and continued, lost, exclusive."""
 
 import random
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 from factories import experiment, failed, trial
 
+from harness import interruption
 from harness.cli.progress import ShownProgress
 from harness.errors import HostError
 from harness.model.experiment import Arm, Experiment, TrialSpec
@@ -150,3 +152,22 @@ def test_a_crash_under_emulation_is_confirmed_by_another_boot(store: SqlStore) -
     assert len(crashes) == 2
     assert decision.verdict is Verdict.INCONCLUSIVE
     assert "candidate crashed in 2 of 2 boots" in decision.reason
+
+
+def test_a_signal_that_nobody_saw_ends_the_loop_before_the_next_boot(
+    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when it arrives in a destructor, right after an outcome was shown."""
+    made: list[TrialSpec] = []
+
+    def make(asked: Experiment, spec: TrialSpec, booted: Kernel) -> Trial:
+        made.append(spec)
+        if len(made) == 3:
+            monkeypatch.setattr(interruption._request, "settled", False)
+            monkeypatch.setattr(interruption._request, "number", signal.SIGINT)
+        return measured(asked, spec, booted)
+
+    with pytest.raises(KeyboardInterrupt):
+        loop(store, make).execute(request())
+    assert len(made) == 3
+    assert len(store.run(store.runs()[0].id).trials) == 3
