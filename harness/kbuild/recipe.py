@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.errors import ConfigError
 from harness.model.source import LOCALMOD, MICRO, BuildSettings
+from harness.parse.foreign import printable
 from harness.parse.fragment import Wanted, parse_fragment
 from harness.resources import folder
 
@@ -75,8 +76,12 @@ def _own(name: str) -> tuple[Wanted, ...]:
 def _read(path: Path, *, hint: str = "Check the path and its permissions.") -> str:
     try:
         return path.expanduser().read_text(errors="replace")
-    except OSError as error:
-        raise ConfigError(f"cannot read the configuration {path}: {error.strerror}", remedy=hint) from error
+    except (OSError, RuntimeError, ValueError) as error:
+        # RuntimeError: the home of nobody; ValueError: a NUL.
+        why = getattr(error, "strerror", None) or error
+        raise ConfigError(
+            f"cannot read the configuration {printable(str(path))}: {printable(str(why))}", remedy=hint
+        ) from error
 
 
 def _host_config(root: Path) -> str:
