@@ -16,6 +16,9 @@ from harness.stats.faults import counts_at_once, faulty_arms, must_stop
 MAX_LOSSES = 3
 MAX_UNLIKE_FAILURES = 4
 
+# The condition that names what a workload's templates render to.
+JOB_CONDITION = "job"
+
 
 class StopKind(StrEnum):
     """Why no further boot is planned."""
@@ -39,11 +42,14 @@ def experiment_digest(
 ) -> str:
     """sha256 (hex) over all that makes two runs one: the experiment, both kernels' content, the host's conditions.
 
-    A seed of None (drawn anew for each run) is left out, so that a rerun of the same command finds its run.
+    A seed of None (drawn anew for each run) is left out, so that a rerun of the same command finds its run. The name of
+    the workload's template is, where the conditions hold what it renders to (`JOB_CONDITION`).
     """
     asked = _plain(experiment)
     if experiment.seed is None:
         del asked["seed"]
+    if JOB_CONDITION in conditions:
+        del asked["workload"]["template"]
     identity = {
         "experiment": asked,
         "kernels": {Arm.BASELINE.value: baseline_digest, Arm.CANDIDATE.value: candidate_digest},

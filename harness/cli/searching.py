@@ -19,7 +19,7 @@ from harness.cli.lines import (
     series_line,
 )
 from harness.cli.progress import ShownProgress
-from harness.cli.session import Session
+from harness.cli.session import Session, check_job
 from harness.cli.treesuspects import check_packages, tree_lister
 from harness.config import Request, build_experiment, load_workloads
 from harness.errors import ConfigError
@@ -81,6 +81,7 @@ def search(
         experiment, plan = _planned(session, request, asked, stored[1] if stored else None)
         if stored is not None:
             _refuse_another(stored, experiment, plan)
+    check_job(experiment.workload)
     check_packages(plan, asked.tree)
     first, last = session.resolve(plan.rungs[0].spec), session.resolve(plan.rungs[-1].spec)
     accelerator = request.accelerator or (stored[0].conditions.get("accelerator") if stored else None)
@@ -93,7 +94,7 @@ def search(
             plan=plan,
             first=first,
             last=last,
-            conditions=session.conditions(bench),
+            conditions=session.conditions(bench, experiment.workload),
             host=bench.host,
             command=command,
             max_boots=request.max_boots or DEFAULT_MAX_BOOTS,

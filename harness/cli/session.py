@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from harness import __version__
 from harness.cli.stored import StoredSession
 from harness.config import Request, build_experiment, load_workloads
-from harness.errors import HostError
+from harness.errors import ConfigError, HostError
 from harness.guest.accelerator import probe_accelerator, require_sound_emulation
 from harness.guest.connection import Connection
 from harness.guest.hypervisor import LibvirtHypervisor
@@ -21,14 +22,15 @@ from harness.images.initramfs import ensure_initramfs
 from harness.images.store import busybox_of
 from harness.kernels.modules import read_module
 from harness.model.check import CheckStatus
-from harness.model.experiment import DEFAULT_DISK, DEFAULT_FILESYSTEM, Experiment
+from harness.model.experiment import DEFAULT_DISK, DEFAULT_FILESYSTEM, Experiment, TrialSpec
 from harness.model.guest import MIB, Accelerator, DiskBackend, GuestSpec, Image
 from harness.model.kernel import Kernel
 from harness.model.metrics import METRICS
 from harness.model.run import Run
+from harness.model.trial import Trial
 from harness.model.verdict import Decision
 from harness.model.workload import Workload
-from harness.render.workload import render_job
+from harness.render.jobidentity import job_condition, job_digest
 from harness.run.ab import AbLoop, AbRequest
 from harness.run.trial import Bench, modules_wanted, new_boot_name, run_trial
 from harness.store import new_run_id
@@ -105,7 +107,7 @@ class Session(StoredSession):
     ) -> tuple[Run, Decision]:
         """Resolve, check, and run the A/B loop to its decision."""
         experiment = build_experiment(request, load_workloads())
-        _check_job(experiment.workload)
+        check_job(experiment.workload)
         baseline = self.resolve(experiment.baseline)
         candidate = self.resolve(experiment.candidate)
         with self.bench(
@@ -121,7 +123,7 @@ class Session(StoredSession):
                     experiment=experiment,
                     baseline=baseline,
                     candidate=candidate,
-                    conditions=self.conditions(bench),
+                    conditions=self.conditions(bench, experiment.workload),
                     host=bench.host,
                     command=command,
                     fresh=fresh,
@@ -132,7 +134,7 @@ class Session(StoredSession):
         """The A/B loop over this session's store and display."""
         return AbLoop(
             store=self.store,
-            make_trial=lambda asked, spec, kernel: run_trial(bench, asked, spec, kernel),
+            make_trial=partial(_same_job_trial, bench, {}),
             progress=self.progress,
             metrics=METRICS,
             accelerator=bench.accelerator,
@@ -140,9 +142,10 @@ class Session(StoredSession):
             exclusive=self._exclusive,
         )
 
-    def conditions(self, bench: Bench) -> dict[str, str]:
+    def conditions(self, bench: Bench, workload: Workload) -> dict[str, str]:
         """What trials of one run must share; anything else may change while a run is interrupted."""
         return {
+            **job_condition(workload),
             "kab": __version__,
             **bench.hypervisor.conditions(),
             "accelerator": bench.accelerator,
@@ -181,6 +184,18 @@ class Session(StoredSession):
             yield
 
 
-def _check_job(workload: Workload) -> None:
-    """Render the fio job once before any boot: a template's error is told at once. Raises ConfigError."""
-    render_job(workload, directory="/", seed=0, runtime_s=workload.runtime_s)
+def check_job(workload: Workload) -> None:
+    """Render the fio jobs once before any boot: a template's error is told at once. Raises ConfigError."""
+    job_digest(workload)
+
+
+def _same_job_trial(bench: Bench, jobs: dict[str, str], asked: Experiment, spec: TrialSpec, kernel: Kernel) -> Trial:
+    """A trial of the job that the trials before it had (`jobs`: template -> digest). Raises ConfigError."""
+    workload = asked.workload
+    job = job_digest(workload)
+    if jobs.setdefault(workload.template, job) != job:
+        raise ConfigError(
+            f"the templates of workload {workload.name} were changed while it was measured",
+            remedy="Give the command again: with another job it is a run of its own.",
+        )
+    return run_trial(bench, asked, spec, kernel)

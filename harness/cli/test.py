@@ -36,7 +36,7 @@ def test(
     destroy_data: str, progress: str,
 ) -> int:  # fmt: skip
     """Boot the kernel SPEC a few times with a stored run's experiment: like its fast side, or like its slow one?"""
-    from harness.cli.session import Session
+    from harness.cli.session import Session, check_job
     from harness.errors import ConfigError
     from harness.model.metrics import METRICS
     from harness.parse.foreign import printable
@@ -55,8 +55,9 @@ def test(
         else:
             evidence = stored_evidence(session.store, session.store.bisections, stored, plan)
             known = likeness_of_search(stored, evidence, METRICS)
-        kernel = session.resolve(spec)
         experiment = stored.experiment
+        check_job(experiment.workload)
+        kernel = session.resolve(spec)
         with session.bench(
             kernel,
             accelerator=accel or stored.conditions.get("accelerator"),
@@ -65,7 +66,7 @@ def test(
             experiment=experiment,
         ) as bench:
             bench.disks.check(experiment.disk)
-            conditions = session.conditions(bench)
+            conditions = session.conditions(bench, experiment.workload)
             check_conditions(known, conditions)
             loop = LikenLoop(ab=session.ab_loop(bench), error=allowed, max_boots=max_boots)
             run, decision = loop.execute(

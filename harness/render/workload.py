@@ -74,7 +74,7 @@ def render_verify_job(*, directory: str, seed: int, read_back: bool) -> str:
 
 def _render(template: str, **values: Parameter) -> str:
     """A template of the catalogue, or one of the user's own by its path: both are files that a user may edit."""
-    path = _catalogue() / template
+    path = catalogue_folder() / template
     job = render_untrusted(path, values)
     for number, line in enumerate(job.split("\n"), 1):
         # The scripts that bring a job to the guest end it by such a line, and a shell loses other controls.
@@ -85,7 +85,8 @@ def _render(template: str, **values: Parameter) -> str:
     return job
 
 
-def _catalogue() -> Path:
+def catalogue_folder() -> Path:
+    """Where the templates that ship with kab are."""
     return resources.folder("configs") / "workloads"
 
 

@@ -20,7 +20,7 @@ from harness.model.run import Run
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision, Verdict
 from harness.model.workload import Metric
-from harness.plan import MAX_LOSSES, experiment_digest, search_spec
+from harness.plan import JOB_CONDITION, MAX_LOSSES, experiment_digest, search_spec
 from harness.run.ab import AbLoop, record_of
 from harness.stats.blocks import boot_value
 from harness.stats.faults import faults_of
@@ -97,6 +97,9 @@ def check_conditions(like: Likeness, conditions: Mapping[str, str]) -> None:
         for name in stored
         if name in conditions and name not in _FREE_CONDITIONS and stored[name] != conditions[name]
     ]
+    # Templates as they were first have no such condition.
+    if (JOB_CONDITION in stored) != (JOB_CONDITION in conditions):
+        differing.append("the job that the workload's template renders to is another one")
     if differing:
         raise ConfigError(
             f"boots of now cannot be compared with run {like.run.id}: {'; '.join(differing)}",

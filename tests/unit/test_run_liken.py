@@ -106,6 +106,16 @@ def test_other_conditions_are_refused(like: Likeness) -> None:
         check_conditions(like, {"accelerator": "kvm"})
 
 
+def test_another_job_is_refused(like: Likeness) -> None:
+    edited = replace(like, run=replace(like.run, conditions={"job": "1"}))
+    check_conditions(edited, {"job": "1"})
+    with pytest.raises(ConfigError, match="job was 1, is 2"):
+        check_conditions(edited, {"job": "2"})
+    for known, conditions in ((like, {"job": "1"}), (edited, {})):
+        with pytest.raises(ConfigError, match="is another one"):
+            check_conditions(known, conditions)
+
+
 def test_odds_are_even_before_the_first_boot_and_grow() -> None:
     assert log_odds(REFERENCES, []) == pytest.approx(0)
     odds = [log_odds(REFERENCES, [0.0] * count) for count in range(4)]
