@@ -31,6 +31,7 @@ from harness.model.trial import Trial
 from harness.model.verdict import Decision
 from harness.model.workload import Workload
 from harness.render.jobidentity import job_condition, job_digest
+from harness.render.workload import check_jobs
 from harness.run.ab import AbLoop, AbRequest
 from harness.run.trial import Bench, modules_wanted, new_boot_name, run_trial
 from harness.store import new_run_id
@@ -185,7 +186,8 @@ class Session(StoredSession):
 
 
 def check_job(workload: Workload) -> None:
-    """Render the fio jobs once before any boot: a template's error is told at once. Raises ConfigError."""
+    """Render the fio jobs before any boot, and look at them: what cannot work is told at once. Raises ConfigError."""
+    check_jobs(workload)
     job_digest(workload)
 
 

@@ -34,6 +34,8 @@ ACCELERATORS = ("auto", "kvm", "tcg")
 COMMAND_LINE_ONLY = "destroy_data"
 
 _LEAST_MEMORY_MIB = 256
+# Of QEMU's q35 machine without an interrupt remapper.
+_MOST_VCPUS = 255
 # What a filesystem needs besides a workload's files: its own data, room for copies, and Btrfs's smallest size.
 _FILESYSTEM_BYTES = 128 * MIB
 # What kernel, sshd and fio need besides the pages of a null_blk disk.
@@ -221,8 +223,8 @@ def _parsed(parser: Callable[[str], _Parsed]) -> Callable[[Value, str], _Parsed]
     return lambda value, key: scalar(value, key).parse(parser)
 
 
-def _at_least(minimum: int) -> Callable[[Value, str], int]:
-    return _parsed(lambda text: parse_count(text, minimum=minimum))
+def _at_least(minimum: int, maximum: int | None = None) -> Callable[[Value, str], int]:
+    return _parsed(lambda text: parse_count(text, minimum=minimum, maximum=maximum))
 
 
 def _memory_mib(text: str) -> int:
@@ -234,7 +236,12 @@ def _memory_mib(text: str) -> int:
 
 def _words(value: Value, key: str) -> tuple[str, ...]:
     """One text split at blanks, or a list of words."""
-    return tuple(word for item in scalars(value, key) for word in item.text.split())
+    words = []
+    for item in scalars(value, key):
+        if not item.text.isprintable():
+            raise ConfigError(f"{item.where}: {item.text[:80]!r} holds a line feed or another control character")
+        words += item.text.split()
+    return tuple(words)
 
 
 def _accelerator(text: str) -> str:
@@ -302,7 +309,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Value, str], Any]]] = {
     "set": ("overrides", _overrides),
     "disk": ("disk", _disk),
     "fs": ("filesystem", _filesystem),
-    "vcpus": ("vcpus", _at_least(1)),
+    "vcpus": ("vcpus", _at_least(1, _MOST_VCPUS)),
     "memory": ("memory_mib", _parsed(_memory_mib)),
     "cmdline": ("cmdline", _words),
     "cpu_model": ("cpu_model", _text),

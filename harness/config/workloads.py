@@ -8,11 +8,12 @@ from typing import Any
 
 from harness import resources
 from harness.config.document import Scalar, Table, Value, read_table, scalar, scalars, table
+from harness.config.limits import check_parameters
 from harness.errors import ConfigError
 from harness.model.metrics import METRICS
 from harness.model.workload import Parameter, Workload
 from harness.parse.suggest import unknown
-from harness.parse.units import parse_count, parse_duration, parse_size
+from harness.parse.units import duration_text, parse_count, parse_duration, parse_size
 
 WORKLOAD_KEYS = (
     "name",
@@ -32,6 +33,9 @@ WORKLOAD_KEYS = (
 _REQUIRED = ("name", "title", "stands_for", "template", "deciding", "disk")
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
+# Of a warm-up and of an iteration, and how many iterations a boot has at most.
+_SHORTEST_S, _LONGEST_S = 0.001, 24 * 3600.0
+_MOST_ITERATIONS = 1000
 _PARAMETER = re.compile(r"[a-z][a-z0-9_]*")
 
 
@@ -79,8 +83,8 @@ def load_workload(path: Path) -> Workload:
 def override(workload: Workload, changes: Mapping[str, Scalar]) -> Workload:
     """`workload` with some parameters, or its warmup, runtime or iterations, changed; typed as they were.
 
-    Space on disk grows with ``files`` x ``file_size`` where it has these parameters. Raises ConfigError for a key that
-    it does not have and for a value of another type.
+    Space on disk grows with ``files`` x ``file_size`` and with ``jobs`` x ``log_size`` where it has these parameters.
+    Raises ConfigError for a key that it does not have, for a value of another type and for one that cannot work.
     """
     parameters = dict(workload.parameters)
     fields: dict[str, Any] = {}
@@ -92,10 +96,19 @@ def override(workload: Workload, changes: Mapping[str, Scalar]) -> Workload:
             parameters[key] = value.parse(_like(parameters[key]))
         else:
             raise unknown(f"parameter of workload {workload.name}", key, [*parameters, *_TIMING], where=value.where)
-    files, file_size = (parameters.get(name, 0) for name in ("files", "file_size"))
-    if isinstance(files, int) and isinstance(file_size, int):
-        fields["disk_bytes"] = max(workload.disk_bytes, files * file_size)
-    return replace(workload, parameters=parameters, **fields)
+    changed = replace(workload, parameters=parameters, **fields)
+    check_parameters(changed, workload, {key: value.where for key, value in changes.items()})
+    return replace(changed, disk_bytes=max(workload.disk_bytes, _space(parameters)))
+
+
+def _space(parameters: Mapping[str, Parameter]) -> int:
+    """Bytes of the files that are laid out, and of the logs that jobs write."""
+    space = 0
+    for names in (("files", "file_size"), ("jobs", "log_size")):
+        count, size = (parameters.get(name, 0) for name in names)
+        if isinstance(count, int) and isinstance(size, int):
+            space += count * size
+    return space
 
 
 def _catalogue_folder() -> Path:
@@ -128,15 +141,26 @@ def _duration(value: Value, key: str) -> float:
     return scalar(value, key).parse(parse_duration)
 
 
-def _runtime(value: Value, key: str) -> float:
+def _warmup(value: Value, key: str) -> float:
     seconds = _duration(value, key)
+    # fio counts milliseconds, and 0 of them are for ever to it.
+    if seconds and not _SHORTEST_S <= seconds <= _LONGEST_S:
+        raise ConfigError(
+            f"{value.where}: {key} is out of range",
+            remedy=f"From {duration_text(_SHORTEST_S)} to {duration_text(_LONGEST_S)}.",
+        )
+    return seconds
+
+
+def _runtime(value: Value, key: str) -> float:
+    seconds = _warmup(value, key)
     if seconds <= 0:
         raise ConfigError(f"{value.where}: {key} must be more than 0")
     return seconds
 
 
 def _iterations(value: Value, key: str) -> int:
-    return scalar(value, key).parse(lambda text: parse_count(text, minimum=1))
+    return scalar(value, key).parse(lambda text: parse_count(text, minimum=1, maximum=_MOST_ITERATIONS))
 
 
 def _size(value: Value, key: str) -> int:
@@ -167,7 +191,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Value, str], Any]]] = {
     "stands_for": ("stands_for", _text),
     "template": ("template", _text),
     "parameters": ("parameters", _parameters),
-    "warmup": ("warmup_s", _duration),
+    "warmup": ("warmup_s", _warmup),
     "runtime": ("runtime_s", _runtime),
     "iterations": ("iterations", _iterations),
     "deciding": ("deciding", _metrics),

@@ -23,6 +23,8 @@ FILESYSTEM_KEYS = ("mount", "mkfs")
 
 # Btrfs and XFS refuse smaller disks than some 110 and 300 MiB themselves; below this nothing makes sense.
 _SMALLEST_DISK = 16 * MIB
+# What files and nbdkit can hold; more is a slip.
+_LARGEST_DISK = 2**50
 # More than this per request is a slip of the unit, not a slow disk.
 _LONGEST_LATENCY_S = 1.0
 
@@ -64,6 +66,11 @@ def disk_from(bus_name: str, values: Mapping[str, str]) -> DiskSpec:
     )
     if "size" in values:
         spec = replace(spec, size_bytes=parse_size(values["size"]))
+        if not _SMALLEST_DISK <= spec.size_bytes <= _LARGEST_DISK:
+            raise ConfigError(
+                f"a disk of size={values['size']} is too {'small' if spec.size_bytes < _SMALLEST_DISK else 'large'}",
+                remedy=f"Give it size={size_text(_SMALLEST_DISK)} or more, up to {size_text(_LARGEST_DISK)}.",
+            )
     check_disk(spec)
     return spec
 
@@ -179,9 +186,9 @@ def filesystem_text(spec: FilesystemSpec) -> str:
 
 def _split(text: str, what: str, keys: tuple[str, ...]) -> tuple[str, list[tuple[str, str]]]:
     """The first word, and (key, value) of those that follow."""
-    # NUL cannot come from a command line, so that it can stand for a doubled comma.
-    if "\0" in text:
-        raise ConfigError(f"{what} {text!r} holds a NUL byte")
+    # NUL is none of them, so that it can stand for a doubled comma.
+    if not text.isprintable():
+        raise ConfigError(f"{what} {text!r} holds a line feed or another control character")
     head, *words = (word.replace("\0", ",").strip() for word in text.replace(",,", "\0").split(","))
     if not head or "=" in head:
         raise ConfigError(f"{what} {text!r} does not begin with its kind", remedy=f"Such as: {_EXAMPLES[what]}")

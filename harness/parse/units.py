@@ -102,13 +102,15 @@ def fraction_text(fraction: float) -> str:
     return f"{_decimal_text(Fraction(Decimal(repr(fraction))) * 100)}%"
 
 
-def parse_count(text: str, *, minimum: int = 0) -> int:
-    """A whole number of at least `minimum`. Raises ConfigError."""
+def parse_count(text: str, *, minimum: int = 0, maximum: int | None = None) -> int:
+    """A whole number from `minimum` to `maximum`. Raises ConfigError."""
     if not re.fullmatch(r"\d{1,18}", text.strip(), re.ASCII):
         raise ConfigError(f"{text!r} is not a whole number")
     count = int(text)
     if count < minimum:
         raise ConfigError(f"{text!r} is too small: at least {minimum} is wanted")
+    if maximum is not None and count > maximum:
+        raise ConfigError(f"{text!r} is too large: at most {maximum} is wanted")
     return count
 
 

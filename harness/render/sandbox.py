@@ -32,9 +32,9 @@ from harness.render.filters import FILTERS, TESTS
 
 # What a template may spend: one step for each node in the body of a loop or macro at every turn, and for each character
 # made. kab's own jobs take some hundreds.
-STEPS = 500_000
+STEPS = 200_000
 # Characters of a file, of a value, and of what is rendered; a job has some hundreds.
-LONGEST = 256 * 1024
+LONGEST = 64 * 1024
 _MOST_TURNS = 10_000
 _MOST_BITS = 4096
 

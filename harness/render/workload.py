@@ -6,6 +6,7 @@ from harness import resources
 from harness.errors import ConfigError
 from harness.model.guest import MIB
 from harness.model.workload import Parameter, Workload
+from harness.parse.fiojob import check_job
 from harness.parse.foreign import printable
 from harness.render.sandbox import render_untrusted
 
@@ -52,6 +53,13 @@ def render_layout_job(workload: Workload, *, directory: str, seed: int) -> str:
         files=len(files),
         file_size=_whole(workload.parameters.get("file_size")),
     )
+
+
+def check_jobs(workload: Workload) -> None:
+    """Raise ConfigError for a template that cannot be rendered, and for jobs that cannot work on any kernel."""
+    for seconds in {workload.runtime_s, workload.warmup_s} - {0.0}:
+        check_job(render_job(workload, directory="/", seed=0, runtime_s=seconds), f"workload {workload.name}")
+    render_layout_job(workload, directory="/", seed=0)
 
 
 def layout_files(workload: Workload) -> tuple[tuple[str, int], ...]:

@@ -207,3 +207,21 @@ def test_a_workload_of_the_users_own_lies_beside_the_experiment(
     experiment = build(load_experiment(Path("mine/e.yaml")))
     assert experiment.workload.name == "mine"
     assert experiment.workload.template == str(tmp_path / "mine" / "mine.fio.j2")
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "says"),
+    [
+        ("vcpus", "0", "at least 1"),
+        ("vcpus", "256", "at most 255"),
+        ("vcpus", "9" * 30, "not a whole number"),
+        ("cmdline", "quiet\nsplash", "line feed"),
+        ("cmdline", "a\x1bb", "control character"),
+        ("disk", "nvme,size=0", "too small"),
+    ],
+)
+def test_values_that_no_guest_can_have(key: str, text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        request_from_options({key: text})
+    assert caught.value.message.startswith(f"--{key}: ")
+    assert says in str(caught.value)

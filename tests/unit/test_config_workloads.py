@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from harness.config.document import Scalar
-from harness.config.workloads import load_workload, override
+from harness.config.workloads import load_workload, load_workloads, override
 from harness.errors import ConfigError
 from harness.model.workload import Workload
+from harness.render.workload import check_jobs
 
 pytestmark = pytest.mark.unit
 
@@ -120,3 +121,81 @@ def test_a_metric_that_decides_must_exist(tmp_path: Path) -> None:
 def test_a_template_of_the_catalogue_serves_a_workload_of_the_users_own(tmp_path: Path) -> None:
     workload = load(tmp_path, HEAD + "template: shared-file.fio.j2\n")
     assert workload.template == "shared-file.fio.j2"
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "says"),
+    [
+        ("jobs", "0", "0 is too small"),
+        ("block_size", "0", "0 is too small"),
+        ("files", "0", "0 is too small"),
+        ("files", "1001", "At most 1000 files"),
+        ("file_size", "0", "0 is too small"),
+        ("file_size", "1", "whole MiB: 1MiB or more"),
+        ("file_size", "1536KiB", "whole MiB: 1MiB or more"),
+        ("jobs", "999999999999999999TiB", "is too large"),
+        ("jobs", "-1", "not a size"),
+        ("engine", "", "'' is empty"),
+        ("engine", " ", "' ' is empty"),
+        ("engine", "psync\nbs=0", "control character"),
+        ("engine", "a\x1bb", "control character"),
+        ("engine", "a\u202eb", "control character"),
+        ("runtime", "1us", "out of range"),
+        ("runtime", "25h", "out of range"),
+        ("warmup", "25h", "out of range"),
+        ("iterations", "1001", "at most 1000"),
+        ("iterations", "0", "at least 1"),
+    ],
+)
+def test_what_cannot_work_is_refused_with_its_place(tmp_path: Path, key: str, text: str, says: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        change(sample(tmp_path), **{key: text})
+    assert caught.value.message.startswith(f"--set {key}: ")
+    assert says in str(caught.value)
+
+
+def test_a_zero_of_the_workloads_own_means_none(tmp_path: Path) -> None:
+    wal = load_workloads()["wal"]
+    assert change(wal, files="0").parameters["files"] == 0
+    with pytest.raises(ConfigError, match="workload wal: file_size"):
+        change(wal, files="2")
+    assert change(wal, files="2", file_size="1MiB").disk_bytes == wal.disk_bytes
+    assert change(wal, jobs="4").disk_bytes == 4 * 256 * 1024**2, "logs need room, too"
+
+
+def test_no_more_than_all(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="101 is too large"):
+        change(load_workloads()["database-pages"], read_percent="101")
+
+
+SHARED = [
+    *[f"{key}={value}" for key in ("jobs", "depth", "block_size", "file_size") for value in ("0", "-1", "1e9")],
+    *("files=0", "file_size=1", "engine=", "engine=psync\nexec_prerun=reboot"),
+    *("block_size=3", "block_size=1000", "block_size=512MiB", "jobs=5000", "jobs=" + "9" * 18),
+]
+
+
+@pytest.mark.parametrize("said", SHARED)
+@pytest.mark.parametrize("name", ["shared-dio", "shared-dio-uring"])
+def test_every_slip_of_the_default_workload_is_seen_before_any_boot(name: str, said: str) -> None:
+    key, _, text = said.partition("=")
+    with pytest.raises(ConfigError):
+        check_jobs(change(load_workloads()[name], **{key: text}))
+
+
+def test_a_queue_is_not_endless() -> None:
+    with pytest.raises(ConfigError, match="iodepth=99999"):
+        check_jobs(change(load_workloads()["shared-dio-uring"], depth="99999"))
+
+
+def test_parts_of_a_shared_file_are_whole_sectors() -> None:
+    workload = load_workloads()["checkpoint-shared"]
+    check_jobs(change(workload, jobs="8"))
+    with pytest.raises(ConfigError, match="offset_increment") as caught:
+        check_jobs(change(workload, jobs="3"))
+    assert "divides the file" in caught.value.remedy
+
+
+@pytest.mark.parametrize("name", sorted(load_workloads()))
+def test_kabs_own_workloads_pass(name: str) -> None:
+    check_jobs(override(load_workloads()[name], {}))
