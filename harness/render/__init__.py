@@ -1,7 +1,8 @@
 """Jinja2 templates: domain XML, fio jobs, guest scripts, HTML; the only user of jinja2.
 
 kab's own templates live in ``harness/render/templates`` (``*.j2``). An undefined name is an error, never an empty
-string. Templates that a user names (fio jobs) are rendered by `harness.render.sandbox`.
+string. Whatever a page shows is text, and printable. Templates that a user names (fio jobs) are rendered by
+`harness.render.sandbox`.
 """
 
 import shlex
@@ -11,11 +12,13 @@ from typing import Any
 
 import jinja2
 
+from harness.parse.foreign import printable
+
 _TEMPLATES = Path(__file__).resolve().parent / "templates"
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def _environment(*, page: bool) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES),
         undefined=jinja2.StrictUndefined,
@@ -23,6 +26,7 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=True,
+        finalize=_shown if page else None,
     )
     environment.filters["quote"] = lambda value: shlex.quote(str(value))
     return environment
@@ -30,4 +34,9 @@ def _environment() -> jinja2.Environment:
 
 def render(template: str, /, **values: Any) -> str:
     """Render `template` of our own templates, with strict names. What fails in one of them is a bug."""
-    return _environment().get_template(template).render(**values)
+    return _environment(page=template.endswith(".html.j2")).get_template(template).render(**values)
+
+
+def _shown(value: Any) -> Any:
+    """A value as a page shows it: foreign text in it steers nobody's eyes. Markup was made of such values."""
+    return printable(value, lines=True) if isinstance(value, str) and not hasattr(value, "__html__") else value

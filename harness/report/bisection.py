@@ -11,6 +11,7 @@ from harness.model.history import Suspect
 from harness.model.run import Run
 from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
+from harness.parse.foreign import printable
 from harness.report import rungs, suspects, wording
 from harness.report.counter import counter_sentence
 from harness.report.layout import columns, wrap
@@ -47,7 +48,8 @@ def bisection_summary(
         _environment(run),
         ["How to repeat", f"  {wording.repeat_command(run)}"],
     ]
-    return "\n\n".join("\n".join(lines) for lines in sections if lines)
+    # Kernels, guests and packages speak in it; wrapped lines have lost their line feeds by now.
+    return printable("\n\n".join("\n".join(lines) for lines in sections if lines), lines=True)
 
 
 def _name(plan: BisectionPlan, rung: int) -> str:

@@ -31,6 +31,7 @@ from harness.model.trial import Finding, Outcome, Trial
 from harness.model.verdict import Decision
 from harness.model.workload import Metric
 from harness.parse.experimentjson import experiment_from_json, experiment_to_json
+from harness.parse.foreign import printable
 from harness.parse.plainjson import canonical, from_plain, to_plain
 from harness.stats.decide import decide
 
@@ -44,7 +45,7 @@ def write_log(run_id: str, evidence: Evidence) -> str:
     plan = evidence.plan
     lines = [
         _FIRST,
-        f"# search {run_id} from {plan.rungs[0].spec} to {plan.rungs[-1].spec}, {len(plan.rungs)} kernels",
+        printable(f"# search {run_id} from {plan.rungs[0].spec} to {plan.rungs[-1].spec}, {len(plan.rungs)} kernels"),
         f"experiment {experiment_to_json(evidence.experiment)}",
         f"plan {canonical(plan)}",
         f"confirm {'yes' if evidence.confirm else 'no'}",
@@ -75,7 +76,7 @@ def _boot(part: str, trial: Trial, plan: BisectionPlan, rung: int | None) -> str
     digest = trial.kernel_digest[:_DIGEST_DIGITS]
     # Arms that are no rung: a culprit's own parent, a culprit undone.
     named = plan.rungs[rung].version if rung is not None else "beside the ladder"
-    return f"boot {part} {place} {spec.arm} {trial.outcome} {digest} {values} # {named}"
+    return f"boot {part} {place} {spec.arm} {trial.outcome} {digest} {values} # {printable(named)}"
 
 
 def _failure(trial: Trial) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from harness.model.run import KernelRecord, Run
 from harness.model.trial import Finding, Outcome, Stage, Trial
 from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
+from harness.parse.headtail import shortened
 from harness.render import render
 from harness.report import charts, wording
 from harness.report.numbers import NOTHING, interval, level, number, percent, ratio, scale_for, seconds
@@ -22,7 +23,7 @@ ATTACHMENTS = (*_HOW, *_WHY)
 """Names of all artifacts that the page can show: what to load before making it."""
 
 # Longer texts (a console that scrolls for ever) are cut in the middle: how they begin and end tells most.
-_MOST_CHARACTERS = 60_000
+_MOST_BYTES = 60_000
 _SIGNS = {Verdict.FASTER: "▲", Verdict.SLOWER: "▼", Verdict.SAME: "=", Verdict.INCONCLUSIVE: "?"}
 
 
@@ -278,10 +279,5 @@ def _attachments(trials: Sequence[Trial]) -> tuple[Attachment, ...]:
 
 
 def _readable(content: bytes) -> str:
-    text = content.decode(errors="replace").replace("\r\n", "\n")
-    # HTML has no characters for control codes: a console writes colours and NULs.
-    text = "".join(c if c in "\n\t" or c.isprintable() else "·" for c in text)
-    if len(text) <= _MOST_CHARACTERS:
-        return text
-    half = _MOST_CHARACTERS // 2
-    return f"{text[:half]}\n\n[... {len(text) - 2 * half} characters left out ...]\n\n{text[-half:]}"
+    # Controls (a console writes colours and NULs) are shown by the page, as they are everywhere in it.
+    return shortened(content, _MOST_BYTES).decode(errors="replace")

@@ -6,6 +6,7 @@ from harness.model.run import Run
 from harness.model.trial import Trial
 from harness.model.verdict import Comparison, Decision
 from harness.model.workload import Metric
+from harness.parse.foreign import printable
 from harness.report import wording
 from harness.report.layout import columns, wrap
 from harness.report.numbers import interval, level, number, ratio, scale_for
@@ -28,7 +29,8 @@ def summary(run: Run, decision: Decision | None, trials: Sequence[Trial], metric
         _environment(run, trials),
         ["How to repeat", f"  {wording.repeat_command(run)}"],
     )
-    return "\n\n".join("\n".join(lines) for lines in sections if lines)
+    # Kernels, guests and packages speak in it; wrapped lines have lost their line feeds by now.
+    return printable("\n\n".join("\n".join(lines) for lines in sections if lines), lines=True)
 
 
 def _verdict(run: Run, decision: Decision | None, metrics: Mapping[str, Metric]) -> list[str]:

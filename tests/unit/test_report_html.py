@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from harness.model.experiment import Arm, TrialSpec
 from harness.model.metrics import METRICS
-from harness.model.trial import Outcome, Stage
+from harness.model.trial import Finding, FindingKind, Outcome, Stage
 from harness.model.verdict import Verdict
-from harness.report import ATTACHMENTS, to_html
+from harness.report import ATTACHMENTS, summary, to_html
 from harness.report.charts import dot_plot, forest, latencies, stage_bar
 from harness.report.scales import Axis, linear_axis, log_axis
 
@@ -129,7 +129,27 @@ def test_what_a_guest_wrote_is_only_text() -> None:
     found = page(factories.run(trials, host={"<b>": "\"'><script>x</script>"}), factories.decide(trials), trials)
     assert "Comm: fio <script>alert(1)</script>" in found.text
     assert "it <i>panicked</i> & died" in found.text
-    assert "Kernel panic - not syncing <b>\ufffd\u00b7" in found.text
+    assert "Kernel panic - not syncing <b>\ufffd\\x00" in found.text
+
+
+def test_nothing_of_a_guest_steers_the_readers_eyes() -> None:
+    hostile = "\x1b[2J\u202egood\u2066\x9b31m\x07"
+    finding = Finding(kind=FindingKind.PANIC, message=f"panic {hostile}", excerpt=f"one\n{hostile}\r\ntwo")
+    trial = replace(
+        FAILED,
+        message=hostile,
+        findings=(finding,),
+        environment={"kernel": hostile},
+        artifacts={"console.log": hostile.encode()},
+    )
+    run = factories.run((trial,), host={"cpu": hostile}, conditions={"qemu": hostile}, command=("kab", hostile))
+    run = replace(run, candidate=replace(run.candidate, release=hostile, version=hostile, spec=hostile))
+    html = to_html(run, None, (trial,), METRICS)
+    assert html.count("\\x1b[2J\\u202egood\\u2066\\x9b31m\\x07") > 8
+    assert not set(html) & set("\x1b\u202e\u2066\x9b\x07\r")
+    text = summary(run, None, (trial,), METRICS)
+    assert text.count("\\x1b[2J\\u202egood\\u2066\\x9b31m\\x07") > 3
+    assert not set(text) & set("\x1b\u202e\u2066\x9b\x07\r")
 
 
 def test_files_are_shown_once_and_logs_of_failed_boots_only() -> None:
@@ -154,7 +174,7 @@ def test_endless_logs_are_cut() -> None:
     assert len(text) < 200_000
     assert "first" in text
     assert "last</pre>" in text
-    assert "characters left out" in text
+    assert "bytes left out" in text
 
 
 def test_dots_stand_where_the_values_are() -> None:

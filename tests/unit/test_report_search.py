@@ -61,6 +61,20 @@ def test_the_summary_names_commits(both: Story) -> None:
     assert "Suspects" not in text
 
 
+def test_nothing_of_a_kernel_steers_the_readers_eyes(both: Story) -> None:
+    hostile = "\x1b[2J\u202egood\x07"
+    rungs = tuple(replace(rung, release=hostile, version=hostile, title=hostile) for rung in both.evidence.plan.rungs)
+    evidence = replace(both.evidence, plan=replace(both.evidence.plan, rungs=rungs))
+    run = replace(both.run, conditions={"qemu": hostile})
+    for text in (
+        bisection_summary(run, evidence, both.standing, both.outcome, METRICS),
+        bisection_html(run, evidence, both.standing, both.outcome, METRICS),
+        write_log(run.id, evidence),
+    ):
+        assert "\\x1b[2J\\u202egood\\x07" in text or "\\u001b[2J\\u202egood" in text
+        assert not set(text) & set("\x1b\u202e\x07")
+
+
 def test_kernels_that_are_one_are_not_told_as_failures(both: Story) -> None:
     evidence = replace(both.evidence, twins=(Twin(rung=33, of=32, after_trials=5),))
     told = replace(both, evidence=evidence, standing=stand(evidence, METRICS))
