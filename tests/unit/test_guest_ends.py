@@ -1,5 +1,6 @@
 """Whose fault it is when a guest goes away, and what a trial makes of it: the kernel's, its userspace's, the host's."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
@@ -11,15 +12,16 @@ from factories import experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import CrashError, GuestLostError, KabError, UserspaceError, WorkloadError
+from harness.errors import BootError, CrashError, GuestLostError, KabError, UserspaceError, WorkloadError
 from harness.guest.console import Console
+from harness.guest.hypervisor import await_marker
 from harness.guest.machine import cut, ended
 from harness.guest.ssh import SshError
 from harness.model.experiment import Arm, TrialSpec
 from harness.model.guest import Accelerator, AttachedDisk
 from harness.model.kernel import Kernel
 from harness.model.trial import Outcome, Trial
-from harness.parse.console import death
+from harness.parse.console import READY_MARKER, death
 from harness.run import trial as run_module
 from harness.run.trial import Bench, outcome_of, run_trial
 from harness.stats.faults import counts_at_once, faults_of
@@ -96,6 +98,13 @@ def test_without_a_word_it_is_as_before(tmp_path: Path) -> None:
     assert isinstance(ended("guest", console(tmp_path, READY), "running `fio`"), CrashError)
     alive = console(tmp_path, READY, gone=False)
     assert isinstance(cut("guest", alive, "running `fio`", SshError("gone")), GuestLostError)
+
+
+def test_an_init_that_gave_up_is_named_though_the_guest_is_gone(tmp_path: Path) -> None:
+    gone = console(tmp_path, "KAB-INIT\r\nKAB-FAILED no root disk\r\n")
+    plan = SimpleNamespace(name="guest", boot_timeout_s=1.0)
+    with pytest.raises(BootError, match="the guest's init gave up: no root disk"):
+        await_marker(plan, gone, READY_MARKER, time.monotonic() + 1)
 
 
 def kernel() -> Kernel:
