@@ -24,18 +24,25 @@ NOWHERE = "unknown@localhost.invalid"
 _PARSER_GIVES_UP = (
     AssertionError, AttributeError, LookupError, MessageError, RecursionError, TypeError, ValueError
 )  # fmt: skip
-# The line before each mail of a mailbox: with a time and a year, and a header after it.
+# The line before each mail of a mailbox: with a time and a year and a header after it, or without them and a header of
+# those that mails begin with.
 _SEPARATOR = re.compile(
-    rb"^From [^\n]*\d{1,2}:\d{2}[^\n]*\d{4}[^\n]*\n(?=[!-9;-~]+:|>?From )", re.MULTILINE
-)  # fmt: skip
+    rb"^From (?:[^\n]{0,200}\d{1,2}:\d{2}[^\n]{0,200}\d{4}[^\n]{0,200}\n(?=[!-9;-~]{1,80}:|>?From )"
+    rb"|(?:\S{1,100}@\S{1,100}|-|MAILER-DAEMON)[ \t]*\r?\n(?=(?:Return-Path|Received|Delivered-To|X-[!-9;-~]{1,80}|From"
+    rb"|Date|Subject|Message-I[Dd]|M(?:IME|ime)-Version|DKIM-Signature|Authentication-Results|ARC-[!-9;-~]{1,80}):))",
+    re.MULTILINE,
+)
+# What is read of a header; an author's name is shorter.
+_MOST_OF_A_HEADER = 4000
+# Headers where nothing of a diff can stand: another mail begins there, without a line before it.
+_ANOTHER = (re.compile(rb"^From: ", re.MULTILINE), re.compile(rb"^Subject: ", re.MULTILINE))
 _ANSWER = re.compile(r"\s*(?:re|(?:aw|sv|vs|antw|odp|fwd?)(?=[\[:\d\]]+\s*\[))(?:\[\d+\])?\s*:", re.IGNORECASE)
 _BRACKETS = re.compile(r"\s*\[([^\[\]]*)\]")
 _NUMBER = re.compile(r"(?:PATCH|RFC)?(\d{1,4})/(\d{1,4})", re.IGNORECASE)
 _VERSION = re.compile(r"(?:PATCH|RFC)?v(\d{1,4}(?:\.\d{1,4})?)", re.IGNORECASE)
 _PATCH_WORD = re.compile(r"\b(?:PATCH(?:SET|ES)?|RFC|RESEND)(?=\b|v?\d)", re.IGNORECASE)
 _ENCODED = re.compile(r"=\?([^?\s]+)\?([bBqQ])\?([^?]*)\?=")
-_ADDRESS = re.compile(r"(.*)<([^<>]*)>[^<>]*", re.DOTALL)
-_COMMENTED = re.compile(r"\s*(\S+@\S+)\s*\((.*)\)\s*", re.DOTALL)
+_ADDRESS = re.compile(r"([^<]*)<([^<>]*)>.*", re.DOTALL)
 _IN_BODY = re.compile(r"(From|Subject|Date):[ \t]*(.*)", re.IGNORECASE)
 # Where a message ends, for git: what follows is for the reader of the mail only.
 _END_OF_MESSAGE = re.compile(r"^(?:---[ \t]*$|diff -|Index: )", re.MULTILINE)
@@ -134,6 +141,11 @@ def read_mail(name: str, content: bytes) -> Patch | NoPatch:
     if start is None:
         return NoPatch(name=name, why=Why.NO_DIFF if {"from", "subject"} & headers.keys() else Why.NO_MAIL, tag=tag)
     diff = without_transport(body[start:])
+    if all(header.search(diff) for header in _ANOTHER):
+        raise ConfigError(
+            f"{printable(name)} holds several mails, and nothing says where each of them begins",
+            remedy="Save them as a mailbox (each after a line `From ...`), or as files of a folder.",
+        )
     inner, text = _in_body(_text(body[:start], charset))
     end = _END_OF_MESSAGE.search(text)
     author, address = _person(inner.get("from") or headers.get("from", ""))
@@ -173,7 +185,7 @@ def _headers(message: email.message.Message) -> dict[str, str]:
 
 def _header(raw: str) -> str:
     # The parser keeps bytes that are not ASCII as surrogates.
-    text = _text(raw.encode("utf-8", "surrogateescape"), None)
+    text = _text(raw[:_MOST_OF_A_HEADER].encode("utf-8", "surrogateescape"), None)
     text = re.sub(r"\?=\s+=\?", "?==?", re.sub(r"\r?\n", "", text))
     return _ENCODED.sub(_encoded_word, text)
 
@@ -277,8 +289,8 @@ def _person(text: str) -> tuple[str, str]:
     """Name and address, each of them something that git takes."""
     if found := _ADDRESS.fullmatch(text):
         name, address = found[1], found[2]
-    elif found := _COMMENTED.fullmatch(text):
-        name, address = found[2], found[1]
+    elif text.rstrip().endswith(")") and "@" in text.partition("(")[0]:
+        address, _, name = text.rstrip()[:-1].partition("(")
     else:
         name, address = ("", text) if "@" in text else (text, "")
     name = re.sub(r"\\(.)", r"\1", name.strip().strip('"'))

@@ -72,6 +72,22 @@ def test_a_conflict_names_the_files(opened: Repository, tree: Path) -> None:
         opened.derive(opened.resolve("main"), [operation("revert", "side~1")])
 
 
+def test_titles_and_names_are_fit_to_be_shown(opened: Repository, tree: Path) -> None:
+    git(tree, "checkout", "-qb", "rival\u202e", "v1")
+    lines = (tree / "fs/file.c").read_text().splitlines(keepends=True)
+    (tree / "fs/file.c").write_text("".join([*lines[:20], "another two\n", *lines[21:]]))
+    git(tree, "commit", "-qam", "\x1b[2Jfs: rival\rof two")
+    git(tree, "checkout", "-q", "main")
+    with pytest.raises(DoesNotApplyError) as refused:
+        opened.derive(opened.resolve("main"), [operation("pick", "rival\u202e")])
+    assert r"\x1b[2Jfs: rival" in refused.value.message
+    assert refused.value.message.isprintable()
+    with pytest.raises(ConfigError) as unknown:
+        opened.resolve("rivel\u202e")
+    assert "rival" in unknown.value.remedy
+    assert (unknown.value.message + unknown.value.remedy).isprintable()
+
+
 # Series.
 
 

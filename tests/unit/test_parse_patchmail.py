@@ -4,6 +4,7 @@ import base64
 import codecs
 import quopri
 import re
+import time
 
 import pytest
 from hypothesis import given
@@ -201,6 +202,27 @@ def test_a_mailbox_is_split_at_its_separators_only() -> None:
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        BY,
+        "From 0123456789abcdef0123456789abcdef01234567 Mon Sep 17 00:00:00 2001\n",
+        "From - Fri Jan  2 03:04:05 2026\n",
+        "From 179@xxx Fri Jan 02 03:04:05 +0000 2026\r\n",
+        "From ann at example.org  Fri Jan  2 03:04:05 2026\n",
+        "From ann@example.org\n",
+    ],
+)
+def test_what_stands_before_a_mail_of_a_mailbox(line: str) -> None:
+    box = "".join(patch(f"[PATCH {number}/2] x").replace(BY, line) for number in (1, 2))
+    assert len(split_mails("box", box.encode())) == 2
+
+
+def test_mails_that_nothing_separates_are_refused() -> None:
+    with pytest.raises(ConfigError, match="holds several mails"):
+        read("".join(patch(f"[PATCH {number}/2] x").removeprefix(BY) for number in (1, 2)))
+
+
+@pytest.mark.parametrize(
     ("text", "found"),
     [
         (diff(), (1,)),
@@ -273,3 +295,21 @@ def test_mails_that_the_parser_gives_up_on_are_the_inputs_fault() -> None:
     deep = "".join(f"Content-Type: multipart/mixed; boundary=b{n}\n\n--b{n}\n" for n in range(2000))
     with pytest.raises(ConfigError, match="cannot be read as a mail"):
         read(f"Subject: x\n{deep}")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "From " + "1:11 2026" * 30_000,
+        "From " + "a@" * 100_000 + "\n",
+        f"From: {'a@(' * 100_000}\nSubject: {'[' * 100_000}{'=?' * 100_000}\n\n{diff()}",
+        f"Subject: {'[PATCH] ' * 100_000}x\n\n{diff()}",
+        f"Subject: {'Re: ' * 100_000}x\n\n{diff()}",
+        "diff --git a b\n" * 50_000,
+        "--- a\n+++ b\n" * 50_000,
+    ],
+)
+def test_long_ones_take_no_longer_than_they_are_long(text: str) -> None:
+    began = time.process_time()
+    read(text)
+    assert time.process_time() - began < 2

@@ -15,6 +15,8 @@ from harness.model.history import Change, Origin, Suspect
 from harness.model.metrics import METRICS
 from harness.model.source import OperationKind
 from harness.model.verdict import Verdict
+from harness.report import rungs
+from harness.report.gitbisectlog import git_bisect_log
 from harness.report.listmail import WIDTH, list_mail
 from harness.report.mailpeople import address
 
@@ -280,6 +282,17 @@ def test_foreign_text_makes_no_headers_and_no_statements(lost: Story) -> None:
     assert not re.search(r"^(Bcc|git bisect good)", mail, re.MULTILINE)
     # What is fit to be shown stays as it is.
     assert mail_of(lost).count("\\x") == 0
+
+
+def test_a_bisect_log_holds_no_statement_of_a_title() -> None:
+    told = told_of(title=HOSTILE)
+    (edge,) = told.outcome.edges
+    log = git_bisect_log(told.evidence, told.standing, edge, told.outcome.edges)
+    statements = {line.split()[2] for line in log.splitlines() if not line.startswith("# ")}
+    assert statements == {"start", "fast", "slow"}
+    assert "\x1b" not in log
+    assert r"x\x0aBcc: all@example.org\x0d\x0a\x0agit bisect good\x1b[2J\u202e" in log
+    assert rungs.full_name(told.evidence.plan.rungs[REMOVED]).isprintable()
 
 
 @pytest.mark.parametrize(
