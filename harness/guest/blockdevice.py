@@ -6,57 +6,58 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from harness.errors import ConfigError, HostError
+from harness import interruption
+from harness.errors import ConfigError
+from harness.guest.devicecontent import END_BYTES, BlockDevice, cannot_open, end_starts, holds_data, signatures
+from harness.guest.traces import Traces
 from harness.host import process
 
 log = logging.getLogger(__name__)
 
 _SECTOR_BYTES = 512
 _TIMEOUT_S = 30.0
-# Where a device is looked at for data, and cleaned after use: that much at its start and at its end.
-_END_BYTES = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockDevice:
-    """A device that is ours for now."""
-
-    # Its real node, /dev/sdx, whatever link the user named it by.
-    path: Path
-    size_bytes: int
 
 
 @contextmanager
-def claim(named: Path, *, destroy_data: str = "") -> Iterator[BlockDevice]:
+def claim(named: Path, serial: str, traces: Traces, *, destroy_data: str = "") -> Iterator[BlockDevice]:
     """Claim the block device `named` and keep others off; at the end the test filesystem's traces are wiped.
 
+    `serial` is the label that the guest gives its filesystem: what is left of it by a killed kab is known by that.
+
     Refused with ConfigError: what is no block device, is read-only, mounted, swapped to or held by another device;
-    and what has partitions or a signature of a filesystem, RAID or LVM, unless `destroy_data` names the same device.
+    and what has partitions, a signature of a filesystem, RAID or LVM, or any other data, and is not known (`traces`)
+    to be of kab's own writing, unless `destroy_data` names the same device.
     """
-    device = check_claim(named, destroy_data=destroy_data)
+    device = check_claim(named, traces, destroy_data=destroy_data)
     descriptor = _open_exclusively(device.path)
     try:
+        traces.begin(device, serial)
         # O_EXCL keeps mount, mkfs and other claims off for as long as it is open; QEMU does not ask for it.
         yield device
     finally:
         os.close(descriptor)
-        # Else the next trial would find our own filesystem, and refuse.
-        process.run(["wipefs", "--all", "--force", "--quiet", device.path], timeout_s=_TIMEOUT_S)
-        _zero_ends(device)
+        with interruption.shielded():
+            _clean(device, traces)
 
 
-def check_claim(named: Path, *, destroy_data: str = "") -> BlockDevice:
+def _clean(device: BlockDevice, traces: Traces) -> None:
+    """Leave no filesystem of ours; in an order in which each moment is one that the notes tell of."""
+    traces.leave(device)
+    process.run(["wipefs", "--all", "--force", "--quiet", device.path], timeout_s=_TIMEOUT_S)
+    _zero_ends(device)
+    traces.clean(device)
+
+
+def check_claim(named: Path, traces: Traces, *, destroy_data: str = "") -> BlockDevice:
     """The device that ``claim`` would give, without touching it. Refuses what ``claim`` refuses."""
     path, number = _node(named)
     given_up = bool(destroy_data) and _is_same(Path(destroy_data), number)
     sysfs = Path(f"/sys/dev/block/{os.major(number)}:{os.minor(number)}")
     _refuse_in_use(named, number, sysfs)
-    device = BlockDevice(path=path, size_bytes=_size_bytes(sysfs))
-    content = _content(device, sysfs)
-    if content and not given_up:
+    device = BlockDevice(path=path, size_bytes=_size_bytes(sysfs), sysfs=sysfs)
+    if not given_up and (content := _content(device, traces)):
         raise ConfigError(
             f"{named} is not empty: it holds {content}",
             remedy=f"If all of that may be destroyed: --destroy-data {named}",
@@ -105,48 +106,25 @@ def _refuse_in_use(named: Path, number: int, sysfs: Path) -> None:
         raise ConfigError(f"{named} is read-only", remedy="Choose another device.")
 
 
-def _content(device: BlockDevice, sysfs: Path) -> str:
-    """What is on a device, for people; "" when nothing is known or seen there."""
-    partitions = [partition.name for partition in _partitions(sysfs)]
-    # Without --all it reads only. An error of it, such as of reading, must not pass for "nothing found".
-    output = process.run(
-        ["wipefs", "--noheadings", "--parsable", "--output", "TYPE,LABEL", device.path], timeout_s=_TIMEOUT_S
-    ).stdout
-    signatures = dict.fromkeys(" ".join(filter(None, line.split(","))) for line in output.splitlines() if line)
-    found = [f"partitions ({', '.join(partitions)})"] if partitions else []
-    found += [f"a signature of {signature}" for signature in signatures]
-    # Databases and volume managers write to raw devices what wipefs knows nothing of.
-    if not found and any(any(_read_end(device, start)) for start in _end_starts(device)):
-        found.append("data, though no filesystem that is known")
-    return ", ".join(found)
-
-
-def _end_starts(device: BlockDevice) -> tuple[int, int]:
-    return 0, max(device.size_bytes - _END_BYTES, 0)
-
-
-def _read_end(device: BlockDevice, start: int) -> bytes:
-    try:
-        with device.path.open("rb", buffering=0) as file:
-            file.seek(start)
-            return file.read(_END_BYTES)
-    except OSError as error:
-        raise _cannot_open(device.path, error) from error
+def _content(device: BlockDevice, traces: Traces) -> str:
+    """What is on a device that is not kab's own, for people; "" when nothing is known or seen there."""
+    partitions = [partition.name for partition in _partitions(device.sysfs)]
+    found = signatures(device)
+    if not partitions and traces.are_all_of(device, found):
+        return ""
+    told = [f"partitions ({', '.join(partitions)})"] if partitions else []
+    told += map(str, found)
+    if not told and holds_data(device):
+        told.append("data, though no filesystem that is known")
+    return ", ".join(told)
 
 
 def _zero_ends(device: BlockDevice) -> None:
     with device.path.open("r+b", buffering=0) as file:
-        for start in _end_starts(device):
+        for start in end_starts(device):
             file.seek(start)
-            file.write(bytes(min(_END_BYTES, device.size_bytes)))
+            file.write(bytes(min(END_BYTES, device.size_bytes)))
         os.fsync(file.fileno())
-
-
-def _cannot_open(path: Path, error: OSError) -> HostError:
-    return HostError(
-        f"cannot open {path}: {error.strerror}",
-        remedy="Reading and writing block devices needs root, or the group that owns the device.",
-    )
 
 
 def _open_exclusively(path: Path) -> int:
@@ -155,7 +133,7 @@ def _open_exclusively(path: Path) -> int:
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise ConfigError(f"{path} is in use by another program", remedy="Choose another device.") from error
-        raise _cannot_open(path, error) from error
+        raise cannot_open(path, error) from error
 
 
 def _partitions(sysfs: Path) -> list[Path]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from harness.errors import ConfigError, HostError
 from harness.guest.blockdevice import check_claim, claim
 from harness.guest.nbd import serve_memory
+from harness.guest.traces import Traces
 from harness.host.leases import Lease
 from harness.model.guest import MIB, AttachedDisk, DiskBackend, DiskBus, DiskSpec
 from harness.parse.diskspec import check_disk
@@ -32,6 +33,7 @@ class HostDisks:
         `private_dev`: QEMU sees only those devices that libvirt knows of, as under the system's daemon.
         """
         self._lease = lease
+        self._traces = Traces(lease.paths.devices)
         self._private_dev = private_dev
         self._destroy_data = destroy_data
 
@@ -44,7 +46,7 @@ class HostDisks:
                     f"the system's libvirt daemon hides {spec.device} from emulated NVMe, which it knows nothing of",
                     remedy="Leave out --connect, or choose the bus virtio-blk.",
                 )
-            check_claim(Path(spec.device), destroy_data=self._destroy_data)
+            check_claim(Path(spec.device), self._traces, destroy_data=self._destroy_data)
 
     def attach(self, spec: DiskSpec, *, serial: str, scratch: Path) -> AbstractContextManager[AttachedDisk]:
         """Make (or claim) the disk; what is made lies in the folder `scratch` and goes with the context.
@@ -64,7 +66,7 @@ class HostDisks:
 
     @contextmanager
     def _block(self, spec: DiskSpec, serial: str) -> Iterator[AttachedDisk]:
-        with claim(Path(spec.device), destroy_data=self._destroy_data) as device:
+        with claim(Path(spec.device), serial, self._traces, destroy_data=self._destroy_data) as device:
             yield AttachedDisk(spec=replace(spec, size_bytes=device.size_bytes), serial=serial, path=device.path)
 
     @contextmanager

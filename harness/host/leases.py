@@ -34,6 +34,7 @@ class Lease:
 
     def __init__(self, paths: Paths) -> None:
         """Take a lease and start its reaper. Raises HostError when the leases' folder cannot be written."""
+        self.paths = paths
         self._mutex = threading.Lock()
         self._content: dict[str, Any] = {
             "owner": os.getpid(),

@@ -52,6 +52,11 @@ class Paths:
         return self.state / "results.sqlite"
 
     @property
+    def devices(self) -> Path:
+        """What kab wrote to block devices, a note each."""
+        return self.state / "devices"
+
+    @property
     def leases(self) -> Path:
         """What live processes of kab own, so that what dead ones owned can be removed."""
         return self.state / "leases"

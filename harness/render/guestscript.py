@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from harness.errors import ConfigError
-from harness.model.guest import MIB, AttachedDisk, DiskBus, FilesystemSpec
+from harness.model.guest import MIB, AttachedDisk, DiskBackend, DiskBus, FilesystemSpec
 from harness.render import render
 
 # Folder of the guest for all that a trial writes; the test filesystem is mounted on its "mnt".
@@ -18,6 +18,8 @@ _MKFS = {
     "ext4": ("mkfs.ext4", "-F", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0"),
     "xfs": ("mkfs.xfs", "-f", "-q"),
 }
+# Of XFS, the shortest.
+_LABEL_LIMIT = 12
 # mkfs.xfs knows features that old kernels refuse to mount: the oldest kernel on offer sets what every arm gets.
 _XFS_FEATURES = ("-c", "options=/usr/share/xfsprogs/mkfs/lts_5.10.conf")
 # Type -> a check that changes nothing, and what prints the version of its tools.
@@ -45,7 +47,7 @@ def prepare_script(
         serial=disk.serial,
         size_mib=spec.size_bytes // MIB,
         latency_ns=round(spec.latency_s * 1e9),
-        mkfs=shlex.join(_mkfs(filesystem)),
+        mkfs=shlex.join(_mkfs(filesystem, disk.serial if spec.backend is DiskBackend.BLOCK else "")),
         type=filesystem.type,
         mount_options=",".join(filesystem.mount_options),
         job=job,
@@ -80,8 +82,11 @@ def collect_script(filesystem: FilesystemSpec) -> str:
     return _script("collect", tools_version=shlex.join(_VERSION[filesystem.type]))
 
 
-def _mkfs(filesystem: FilesystemSpec) -> tuple[str, ...]:
+def _mkfs(filesystem: FilesystemSpec, label: str) -> tuple[str, ...]:
+    """With the serial of a real device as its label: what a killed kab leaves there is known by it (guest.traces)."""
     command = _MKFS[filesystem.type]
+    if label and not any(word.startswith(("-L", "--label")) for word in filesystem.mkfs_options):
+        command = (*command, "-L", label[:_LABEL_LIMIT])
     if filesystem.type == "xfs" and "-c" not in filesystem.mkfs_options:
         command = (*command, *_XFS_FEATURES)
     return (*command, *filesystem.mkfs_options)

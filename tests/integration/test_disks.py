@@ -5,6 +5,7 @@ import signal
 import socket
 import struct
 import subprocess
+import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -363,3 +364,83 @@ def test_raw_data_without_a_signature_is_data(disks, scratch, loop):
         pass
     # What was ours is gone, and the next trial needs no consent.
     disks.check(spec)
+
+
+@ROOT_ONLY
+@pytest.mark.parametrize("start_mib", [8, 64, 100])
+def test_data_between_empty_ends_is_data(disks, scratch, loop, start_mib):
+    with Path(loop).open("r+b") as device:
+        device.seek(start_mib * MIB)
+        device.write(os.urandom(20 * MIB))
+    with (
+        pytest.raises(ConfigError, match="it holds data, though no filesystem") as raised,
+        disks.attach(block_spec(loop), serial="kab-1", scratch=scratch),
+    ):
+        pass
+    assert f"--destroy-data {loop}" in raised.value.remedy
+
+
+@ROOT_ONLY
+def test_zeros_that_were_written_are_no_data(disks, loop):
+    with Path(loop).open("r+b") as device:
+        device.seek(8 * MIB)
+        device.write(bytes(20 * MIB))
+    disks.check(block_spec(loop))
+
+
+def make_filesystem(device: str, label: str) -> None:
+    """As a guest would: mkfs on the host is kept off."""
+    with tempfile.NamedTemporaryFile() as image:
+        image.truncate(128 * MIB)
+        subprocess.run(["mkfs.ext4", "-F", "-q", "-L", label, image.name], check=True, capture_output=True)
+        with Path(device).open("r+b") as target:
+            target.write(Path(image.name).read_bytes())
+
+
+@ROOT_ONLY
+def test_what_a_killed_trial_left_is_known_by_its_serial(lease, disks, scratch, loop):
+    # As after kill -9: the claim never ends.
+    killed = disks.attach(block_spec(loop), serial="kab-0123abcd", scratch=scratch)
+    with ExitStack() as stack:
+        stack.enter_context(killed)
+        make_filesystem(loop, "kab-0123abcd")
+        with Path(loop).open("r+b") as device:
+            device.seek(100 * MIB)
+            device.write(os.urandom(MIB))
+        after = HostDisks(lease)
+        after.check(block_spec(loop))
+        # Somebody else's since: of another label, or of none.
+        for label in ("precious", "", "kab-0123abce"):
+            make_filesystem(loop, label)
+            with pytest.raises(ConfigError, match="is not empty"):
+                after.check(block_spec(loop))
+        make_filesystem(loop, "kab-0123abcd")
+    after.check(block_spec(loop))
+
+
+@ROOT_ONLY
+def test_what_a_trial_left_in_order_is_known_until_somebody_writes(disks, scratch, loop):
+    with disks.attach(block_spec(loop), serial="kab-0123abcd", scratch=scratch), Path(loop).open("r+b") as device:
+        device.seek(20 * MIB)
+        device.write(os.urandom(60 * MIB))
+    disks.check(block_spec(loop))
+    with disks.attach(block_spec(loop), serial="kab-4567abcd", scratch=scratch):
+        pass
+    disks.check(block_spec(loop))
+    with Path(loop).open("r+b") as device:
+        device.seek(90 * MIB)
+        device.write(os.urandom(4 * MIB))
+    with pytest.raises(ConfigError, match="it holds data"):
+        disks.check(block_spec(loop))
+
+
+@ROOT_ONLY
+def test_notes_that_cannot_be_read_make_nothing_ours(disks, lease, scratch, loop):
+    with ExitStack() as stack:
+        stack.enter_context(disks.attach(block_spec(loop), serial="kab-0123abcd", scratch=scratch))
+        make_filesystem(loop, "")
+        (note,) = lease.paths.devices.iterdir()
+        for text in ("{", "[]", '{"serials": [""], "left": ""}', '{"serials": [null, 1], "left": ""}', "{}"):
+            note.write_text(text)
+            with pytest.raises(ConfigError, match="is not empty"):
+                disks.check(block_spec(loop))

@@ -156,6 +156,19 @@ def test_options_are_quoted():
     assert "mkfs.btrfs -f -q -L 'my label' " in script
 
 
+def test_the_filesystem_of_a_real_device_is_labelled_with_its_serial() -> None:
+    device = AttachedDisk(
+        spec=DiskSpec(bus=DiskBus.VIRTIO_BLK, backend=DiskBackend.BLOCK, device="/dev/sdx"),
+        serial="kab-0123abcd",
+        path=Path("/dev/sdx"),
+    )
+    for kind in ("btrfs", "ext4", "xfs"):
+        assert " -L kab-0123abcd " in prepared(device, FilesystemSpec(type=kind))
+        assert " -L " not in prepared(NVME, FilesystemSpec(type=kind))
+    own = prepared(device, FilesystemSpec(type="xfs", mkfs_options=("-L", "mine")))
+    assert own.count(" -L ") == 1
+
+
 def test_xfs_is_made_for_the_oldest_kernel_unless_told_otherwise():
     assert "lts_5.10.conf" in prepared(NVME, FilesystemSpec(type="xfs"))
     own = FilesystemSpec(type="xfs", mkfs_options=("-c", "options=/mine.conf"))
