@@ -21,6 +21,14 @@ from types import FrameType
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+class Interrupted(KeyboardInterrupt):
+    """What a request raises.
+
+    A class of its own for CPython's sake: a plain KeyboardInterrupt that leaves code given to ``exec`` as text, as that
+    of dataclasses is while they are imported, is noted for good, and ``python -m harness`` then ends itself by SIGINT.
+    """
+
+
 class _Request:
     """What was asked of this process; signal handlers run in its main thread only, so nothing needs a lock."""
 
@@ -76,7 +84,7 @@ def check() -> None:
         and threading.current_thread() is threading.main_thread()
         and not _on_its_way()
     ):
-        raise KeyboardInterrupt
+        raise Interrupted
 
 
 @contextmanager
@@ -107,7 +115,7 @@ def goes_first() -> Iterator[None]:
         yield
     except Exception as error:
         if requested():
-            raise KeyboardInterrupt from error
+            raise Interrupted from error
         raise
 
 

@@ -139,6 +139,23 @@ def test_signals_end_a_process_in_order(number: signal.Signals, tmp_path: Path) 
     assert b"Traceback" not in said
 
 
+def test_a_signal_while_a_library_runs_text_as_code_keeps_the_status(tmp_path: Path) -> None:
+    """As dataclasses do: CPython notes a KeyboardInterrupt that leaves such code, and ends itself by SIGINT."""
+    program = (
+        "import os, signal, sys\n"
+        "from harness.cli import errors\n"
+        "from harness.store import SqlStore\n"
+        "def runs(*_):\n    exec('os.kill(os.getpid(), signal.SIGTERM)', globals())\n"
+        "SqlStore.runs = runs\n"
+        "sys.exit(errors.run_command(['runs']))\n"
+    )
+    (tmp_path / "interrupted.py").write_text(program)
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}:{os.environ.get('PYTHONPATH', '')}"}
+    argv = [sys.executable, "-m", "interrupted"]
+    done = subprocess.run(argv, env=environment, capture_output=True, timeout=30, check=False)
+    assert done.returncode == ExitCode.INTERRUPTED
+
+
 def test_report_gives_the_verdicts_status_and_all_forms(
     stored: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
