@@ -104,7 +104,7 @@ def test_an_init_that_gave_up_is_named_though_the_guest_is_gone(tmp_path: Path) 
     gone = console(tmp_path, "KAB-INIT\r\nKAB-FAILED no root disk\r\n")
     plan = SimpleNamespace(name="guest", boot_timeout_s=1.0)
     with pytest.raises(BootError, match="the guest's init gave up: no root disk"):
-        await_marker(plan, gone, READY_MARKER, time.monotonic() + 1)
+        await_marker(plan, gone, READY_MARKER, time.monotonic() + 1, lambda _: False)
 
 
 def kernel() -> Kernel:
