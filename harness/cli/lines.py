@@ -9,7 +9,8 @@ from harness.cli.session import Session
 from harness.errors import ConfigError
 from harness.git.releases import find_release, stand_in_note
 from harness.git.repository import Repository
-from harness.kbuild.configdiff import counter_spec, effect_at, keep_config, plan_config_line, read_config
+from harness.kbuild.configdiff import counter_spec, effect_at, keep_config, plan_config_line
+from harness.kbuild.configfile import read_config
 from harness.kernels.ladder import find_ladder
 from harness.model.bisection import BisectionPlan, EdgeKind, FoundEdge, PlannedRung
 from harness.model.kconfig import OptionEffect
@@ -136,7 +137,8 @@ def config_line(session: Session, good: Path, bad: Path, revision: str, options:
         raise ConfigError("--config and --config-diff exclude one another", remedy="Leave --config out.")
     repository = open_repository(session, spec.tree)
     base = replace(_base(session, spec, options), revision=repository.resolve(spec.revision))
-    return Line(rungs=plan_config_line(good, bad, base, folder=session.paths.configs))
+    resolve = session.kernels.resolved_configs
+    return Line(rungs=plan_config_line(good, bad, base, folder=session.paths.configs, resolve=resolve))
 
 
 def continued_line(

@@ -2,9 +2,9 @@
 
 import hashlib
 import shlex
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from harness.errors import BuildError, ConfigError, HostError, NoKernelError
@@ -104,6 +104,37 @@ class Builder:
         Raises BuildError with the first error and the whole output, ConfigError (a wanted option is lost), HostError
         (disk, memory, tools).
         """
+        with self._folder(request) as make:
+            with _writing(make.folder):
+                repository.checkout(make.folder.source, request.commit.sha)
+                config = self._configure(repository, request, make)
+                targets = self._make(request, make, config)
+            yield Built(
+                objects=make.folder.objects,
+                log=make.folder.log,
+                command=_command(make, targets),
+                has_modules="modules" in targets,
+            )
+
+    def resolve(self, repository: Repository, request: BuildRequest, texts: Sequence[str]) -> list[str]:
+        """What kconfig makes of each of the configurations `texts` in the place of the request's; nothing is built.
+
+        Raises as ``build``.
+        """
+        with self._folder(request) as make, _writing(make.folder):
+            repository.checkout(make.folder.source, request.commit.sha)
+            resolved = []
+            for text in texts:
+                try:
+                    resolved.append(configure(make, replace(request.recipe, base=text)))
+                except KconfigError as error:
+                    raise self._failed(request, make.folder, f"make {error}") from error
+            make.folder.end()
+            return resolved
+
+    @contextmanager
+    def _folder(self, request: BuildRequest) -> Iterator[Make]:
+        """How make is called in the build folder of a request, which nobody else uses meanwhile."""
         _check_tools()
         folder = BuildFolder(self._paths.builds / request.folder)
         lock_file = folder_lock(self._paths.builds, request.folder)
@@ -113,25 +144,8 @@ class Builder:
             Lease(self._paths) as lease,
         ):
             held.touch()
-            folder.begin()
-            make = Make(folder=folder, compiler=request.compiler, ccache=find_ccache(self._paths.cache), lease=lease)
-            try:
-                folder.log.write_bytes(b"")
-                repository.checkout(folder.source, request.commit.sha)
-                config = self._configure(repository, request, make)
-                targets = self._make(request, make, config)
-            except ConfigError:
-                # Of kconfig's own files nothing is half-written.
-                folder.end()
-                raise
-            except OSError as error:
-                raise cannot_write(folder.path, error) from error
-            yield Built(
-                objects=folder.objects,
-                log=folder.log,
-                command=_command(make, targets),
-                has_modules="modules" in targets,
-            )
+            ccache = find_ccache(self._paths.cache)
+            yield Make(folder=folder, compiler=request.compiler, ccache=ccache, lease=lease)
 
     def _configure(self, repository: Repository, request: BuildRequest, make: Make) -> str:
         """The .config in the object tree; written only where it changes, for its time decides what is made anew."""
@@ -187,6 +201,21 @@ class Builder:
             remedy=f"The whole output of `{what}`: {folder.log}",
             log=log,
         )
+
+
+@contextmanager
+def _writing(folder: BuildFolder) -> Iterator[None]:
+    """While a build folder is being written: it is marked until its ``end``. Raises HostError for its OSErrors."""
+    folder.begin()
+    try:
+        folder.log.write_bytes(b"")
+        yield
+    except ConfigError:
+        # Of kconfig's own files nothing is half-written.
+        folder.end()
+        raise
+    except OSError as error:
+        raise cannot_write(folder.path, error) from error
 
 
 def _check_tools() -> None:

@@ -1,42 +1,56 @@
-"""The line between two configurations as kernels to build: fragments in files, and what an edge's step did."""
+"""The line between two configurations as kernels to build: fragments in files, and what an edge's step did.
+
+Both are resolved by kconfig in the tree first, for what a minimal configuration leaves out has a value, too. The first
+rung's fragment sets all that the good one resolves to, so that nothing but the steps changes from there on.
+"""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from harness.bisect.configline import effect_of, order_changes
-from harness.config.textfile import read_text_file
 from harness.errors import ConfigError
 from harness.host.files import write_atomically
+from harness.kbuild.configfile import read_config
 from harness.model.bisection import PlannedRung
-from harness.model.kconfig import MAY_BE_LOST, UNSET, OptionChange, OptionEffect
+from harness.model.kconfig import MAY_BE_LOST, UNSET, ConfigOption, OptionChange, OptionEffect
 from harness.model.source import MICRO, GitSpec
 from harness.parse.gitspec import git_text
 from harness.parse.kconfig import diff_configs, parse_config, render_config
 
+# Given a spec and texts of configurations: what each of them resolves to in that tree, below the spec's fragments.
+Resolve = Callable[[GitSpec, Sequence[str]], Sequence[str]]
 
-def plan_config_line(good: Path, bad: Path, spec: GitSpec, *, folder: Path) -> tuple[PlannedRung, ...]:
+
+def plan_config_line(
+    good: Path, bad: Path, spec: GitSpec, *, folder: Path, resolve: Resolve
+) -> tuple[PlannedRung, ...]:
     """The rungs from the configuration `good` to `bad`, both included, of the one revision that `spec` names.
 
     The good configuration and the fragments are written to `folder`, named by their content, so that a search goes
     on from there whatever becomes of the user's files. Raises ConfigError (not configurations; no difference; a spec
-    with a configuration of its own), HostError.
+    with a configuration of its own), and as `resolve`.
     """
     if spec.build.config != MICRO or spec.build.builder is not None:
         raise ConfigError(
             f"`{git_text(spec)}` names a configuration or a builder of its own",
             remedy="With --config-diff the configurations are the two files alone; leave it out of the spec.",
         )
-    text = read_config(good)
-    steps = order_changes(
-        diff_configs(parse_config(text, name=str(good)), parse_config(read_config(bad), name=str(bad)))
+    texts = [read_config(path) for path in (good, bad)]
+    alike = ConfigError(
+        f"{good} and {bad} set every option alike, once kconfig has resolved them",
+        remedy="Name two configurations that differ in an option of this tree.",
     )
+    as_written = [parse_config(text, name=str(path)) for path, text in zip((good, bad), texts, strict=True)]
+    if as_written[0] == as_written[1]:
+        raise alike
+    build = replace(spec.build, config=str(keep_config(texts[0], folder)))
+    resolved = [parse_config(text) for text in resolve(replace(spec, build=build), texts)]
+    steps = order_changes(diff_configs(*resolved))
     if not steps:
-        raise ConfigError(
-            f"{good} and {bad} set every option alike", remedy="Name two configurations that differ in an option."
-        )
-    build = replace(spec.build, config=str(keep_config(text, folder)))
+        raise alike
+    build = replace(build, fragments=(*build.fragments, keep_config(_start(*resolved), folder)))
     base = replace(spec, build=build)
     rungs = [
         PlannedRung(spec=git_text(base), release=good.name, version="0", title=f"as {good.name} has it", weight=1.0)
@@ -79,12 +93,23 @@ def _steps(rung: GitSpec) -> list[OptionChange]:
     """The steps to a rung, in their order, read back from its fragment."""
     if not rung.build.fragments:
         raise ConfigError(f"`{git_text(rung)}` is no step from one configuration to another")
-    good = parse_config(read_config(Path(rung.build.config)), name=rung.build.config)
-    fragment = rung.build.fragments[-1]
+    *before, fragment = rung.build.fragments
+    good: dict[str, ConfigOption] = {}
+    for path in (Path(rung.build.config), *before):
+        good |= parse_config(read_config(path), name=str(path))
     return [
         OptionChange(name=wish.name, good=good[wish.name].value if wish.name in good else UNSET, bad=wish.value)
         for wish in parse_config(read_config(fragment), name=str(fragment)).values()
     ]
+
+
+def _start(good: Mapping[str, ConfigOption], bad: Mapping[str, ConfigOption]) -> str:
+    """All that the good configuration resolves to, and what the bad one unsets that cannot be seen in the good one.
+
+    Else an option that both have by different defaults, or that a step brings into sight, would take another value.
+    """
+    unseen = [(name, UNSET) for name, option in bad.items() if name not in good and option.value == UNSET]
+    return render_config([*((name, option.value) for name, option in good.items()), *unseen], comment=MAY_BE_LOST)
 
 
 def _has_steps(rung: GitSpec, other: GitSpec) -> bool:
@@ -94,16 +119,6 @@ def _has_steps(rung: GitSpec, other: GitSpec) -> bool:
 
 def _fragment(steps: Sequence[OptionChange]) -> str:
     return render_config(((step.name, step.bad) for step in steps), comment=MAY_BE_LOST)
-
-
-def read_config(path: Path) -> str:
-    """The text of a configuration or a fragment. Raises ConfigError."""
-    try:
-        return read_text_file(path.expanduser())
-    except ConfigError as error:
-        raise ConfigError(
-            f"cannot read the configuration {path}: {error.message}", remedy="Name the .config of a kernel."
-        ) from error
 
 
 def keep_config(text: str, folder: Path) -> Path:

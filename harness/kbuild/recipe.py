@@ -1,14 +1,13 @@
 """What a kernel is configured from: a base (micro, localmod, a file) and the fragments on top of it."""
 
-import gzip
 import hashlib
 import platform
 from dataclasses import dataclass
 from pathlib import Path
 
 from harness.errors import ConfigError
+from harness.kbuild.configfile import read_config
 from harness.model.source import LOCALMOD, MICRO, BuildSettings
-from harness.parse.foreign import printable
 from harness.parse.fragment import Wanted, parse_fragment
 from harness.resources import folder
 
@@ -52,15 +51,15 @@ def read_recipe(settings: BuildSettings, host_root: Path = Path("/")) -> Recipe:
     else:
         if settings.config == LOCALMOD:
             base = _host_config(host_root)
-            loaded = _read(host_root / "proc/modules")
+            loaded = _loaded(host_root / "proc/modules")
             for name in _GUEST_FRAGMENTS:
                 wanted += _own(f"{name}.config")
         else:
-            base = _read(Path(settings.config), hint=f"Give {MICRO}, {LOCALMOD}, or the path of a .config.")
+            base = read_config(Path(settings.config), hint=f"Give {MICRO}, {LOCALMOD}, or the path of a .config.")
             # A file that is no configuration at all is told before any build.
             parse_fragment(base, name=settings.config)
     for path in settings.fragments:
-        options = parse_fragment(_read(path), name=str(path))
+        options = parse_fragment(read_config(path, hint="Check the path and its permissions."), name=str(path))
         if not options:
             raise ConfigError(f"the fragment {path} sets no option", remedy="Write lines such as CONFIG_NAME=y.")
         wanted += options
@@ -73,28 +72,26 @@ def _own(name: str) -> tuple[Wanted, ...]:
     return parse_fragment((recipes / name).read_text(), name=name, include=lambda other: (recipes / other).read_text())
 
 
-def _read(path: Path, *, hint: str = "Check the path and its permissions.") -> str:
-    try:
-        return path.expanduser().read_text(errors="replace")
-    except (OSError, RuntimeError, ValueError) as error:
-        # RuntimeError: the home of nobody; ValueError: a NUL.
-        why = getattr(error, "strerror", None) or error
-        raise ConfigError(
-            f"cannot read the configuration {printable(str(path))}: {printable(str(why))}", remedy=hint
-        ) from error
-
-
 def _host_config(root: Path) -> str:
     release = platform.release()
     for path in (root / f"boot/config-{release}", root / f"lib/modules/{release}/config"):
         if path.is_file():
-            return _read(path)
+            return read_config(path)
     packed = root / "proc/config.gz"
-    try:
-        return gzip.decompress(packed.read_bytes()).decode(errors="replace")
-    except (OSError, EOFError) as error:
+    if not packed.is_file():
         raise ConfigError(
             f"`{LOCALMOD}`: the configuration of this host's kernel {release} is neither in /boot nor in {packed}",
+            remedy=f"Name a .config, or {MICRO}.",
+        )
+    return read_config(packed)
+
+
+def _loaded(path: Path) -> str:
+    try:
+        return path.read_text(errors="replace")
+    except OSError as error:
+        raise ConfigError(
+            f"`{LOCALMOD}`: cannot read which modules this host has loaded, {path}: {error.strerror}",
             remedy=f"Name a .config, or {MICRO}.",
         ) from error
 

@@ -15,8 +15,9 @@ from pathlib import Path
 import zstandard
 
 from harness.errors import ConfigError
+from harness.host.regular import regular
 from harness.kernels.imagekind import certificate, describe, is_unified
-from harness.kernels.intake import IMAGE_LIMIT_BYTES, regular
+from harness.kernels.intake import IMAGE_LIMIT_BYTES
 from harness.kernels.lz4 import LEGACY_MAGIC, decompress_legacy
 from harness.parse.foreign import printable
 

@@ -6,12 +6,12 @@ and reports; a FIFO or a device never ends. The user who named the thing mends i
 
 import os
 import re
-import stat
 from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import ConfigError
 from harness.host import process
+from harness.host.regular import regular
 from harness.model.guest import MIB
 from harness.parse.foreign import printable
 
@@ -27,37 +27,9 @@ UNPACKED_LIMIT_BYTES = 16384 * MIB
 _MOST_MODULES = 50_000
 
 _LIST_TIMEOUT_S = 300.0
-_KINDS = (
-    (stat.S_ISDIR, "a folder"),
-    (stat.S_ISFIFO, "a FIFO"),
-    (stat.S_ISCHR, "a character device"),
-    (stat.S_ISBLK, "a block device"),
-    (stat.S_ISSOCK, "a socket"),
-)
 # What tar prints of one member: its kind and permissions, owner, size (of a device its numbers).
 _MEMBER = re.compile(r"(?P<kind>[-dlhbcpCsMNSVDx])\S{9}\S*\s+\S+\s+(?P<size>\d+|\d+,\s*\d+)\s")
 _SPECIAL = {"b": "a block device", "c": "a character device", "p": "a FIFO", "s": "a socket"}
-
-
-def regular(path: Path, *, limit_bytes: int) -> os.stat_result:
-    """What stat(2) says of the file `path`. Raises ConfigError where it is none, too large, or cannot be looked at."""
-    try:
-        status = path.stat()
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ConfigError(
-            f"cannot read {_shown(path)}: {reason}", remedy="Check the path and its permissions."
-        ) from error
-    if not stat.S_ISREG(status.st_mode):
-        kind = next((name for test, name in _KINDS if test(status.st_mode)), "something else")
-        raise ConfigError(f"{_shown(path)} is {kind}, not a file", remedy="Name a regular file.")
-    if status.st_size > limit_bytes:
-        raise ConfigError(
-            f"{_shown(path)} has {status.st_size / MIB:.0f} MiB, more than the {limit_bytes / MIB:.0f} MiB that kab "
-            "takes for such a file",
-            remedy="Is it the right file?",
-        )
-    return status
 
 
 def confine(path: Path, root: Path) -> Path:

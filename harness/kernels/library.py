@@ -143,6 +143,16 @@ class KernelLibrary:
         kernel = self._cached(source_key(*request.key), spec)
         return None if kernel is None else as_revision(kernel, spec, repository, commit)
 
+    def resolved_configs(self, spec: GitSpec, texts: Sequence[str]) -> list[str]:
+        """What kconfig makes of each configuration in the tree of `spec`, below its fragments; nothing is built.
+
+        Raises ConfigError, HostError, BuildError, DoesNotApplyError.
+        """
+        repository, commit = self._revisions.commit(spec)
+        request = self._revisions.builder.request(repository, commit, spec.build)
+        self._note(f"resolving {len(texts)} configurations in {commit.short} {commit.title}")
+        return self._revisions.builder.resolve(repository, request, texts)
+
     def prune_builds(self, limit_bytes: int) -> list[str]:
         """Remove the least recently used build folders that do not fit in `limit_bytes` beside the kernels."""
         kept = sum(kernel.size_bytes for kernel in self._cache.entries())

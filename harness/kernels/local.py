@@ -9,6 +9,7 @@ from pathlib import Path
 
 from harness.errors import ConfigError, HostError
 from harness.host import process
+from harness.host.regular import regular
 from harness.kernels import bzimage
 from harness.kernels.assemble import Pieces, find_pieces, unpack_packages
 from harness.kernels.cache import source_key
@@ -21,7 +22,6 @@ from harness.kernels.intake import (
     confine,
     module_files,
     optional,
-    regular,
 )
 from harness.model.kernel import DebSpec, FileSpec, HostSpec, TreeSpec
 from harness.parse.foreign import printable

@@ -14,10 +14,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from harness.errors import ConfigError
-from harness.model.kconfig import MAY_BE_LOST
+from harness.model.kconfig import MAY_BE_LOST, UNSET
+from harness.parse.foreign import printable
+from harness.parse.kconfig import option_line, parse_line
 
-_SET = re.compile(r"CONFIG_(?P<name>\w+)=(?P<value>\"(?:[^\"\\]|\\.)*\"|[^\s#\"]+)\s*(?:#\s*(?P<comment>.*?))?\s*")
-_UNSET = re.compile(r"#\s*CONFIG_(?P<name>\w+) is not set\s*(?:#\s*(?P<comment>.*?))?\s*")
 _INCLUDE = re.compile(r"#\s*kab:\s*fragment\s+(?P<name>\S+)\s*")
 _DEFINITION = re.compile(r"^\s*(?:menu)?config\s+(\w+)\s*(?:#.*)?$", re.MULTILINE)
 _VERSION = re.compile(r"^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION)\s*=[ \t]*(\S*)", re.MULTILINE)
@@ -46,7 +46,7 @@ class Wanted:
     @property
     def line(self) -> str:
         """The option as a line of a .config."""
-        return f"# CONFIG_{self.name} is not set" if self.value == "n" else f"CONFIG_{self.name}={self.value}"
+        return option_line(self.name, self.value)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,27 +64,27 @@ def parse_fragment(text: str, *, name: str, include: Callable[[str], str] | None
     Raises ConfigError with file and line for what is no line of a fragment.
     """
     found: list[Wanted] = []
-    wishes = MAY_BE_LOST in text.splitlines()
-    for number, line in enumerate(text.splitlines(), 1):
+    lines = _lines(text)
+    wishes = MAY_BE_LOST in lines
+    for number, line in enumerate(lines, 1):
         where = f"{name}:{number}"
         included = _INCLUDE.fullmatch(line)
         if included is not None and include is not None:
             found += parse_fragment(include(included["name"]), name=included["name"], include=include)
             continue
-        option = _SET.fullmatch(line) or _UNSET.fullmatch(line)
+        option = parse_line(line)
         if option is None:
             if line.strip() and not line.lstrip().startswith("#"):
                 raise ConfigError(
-                    f"{where}: `{line.strip()}` is no line of a kernel configuration",
+                    f"{where}: `{printable(line.strip(), limit=100)}` is no line of a kernel configuration",
                     remedy="Write CONFIG_NAME=VALUE, or # CONFIG_NAME is not set.",
                 )
             continue
-        value = option.groupdict().get("value") or "n"
         found.append(
             Wanted(
-                name=option["name"],
-                value=value,
-                need=Need.IF_POSSIBLE if wishes else _need(option["comment"] or "", where),
+                name=option.name,
+                value=option.value,
+                need=Need.IF_POSSIBLE if wishes else _need(option.comment, where),
                 where=where,
             )
         )
@@ -94,9 +94,9 @@ def parse_fragment(text: str, *, name: str, include: Callable[[str], str] | None
 def config_values(text: str) -> dict[str, str]:
     """The options of a .config that are set, without CONFIG_; "is not set" and absent are the same."""
     return {
-        match["name"]: match["value"]
-        for match in map(_SET.fullmatch, text.splitlines())
-        if match is not None and match["value"] != "n"
+        option.name: option.value
+        for option in map(parse_line, _lines(text))
+        if option is not None and option.value != UNSET
     }
 
 
@@ -104,10 +104,11 @@ def lay_over(base: str, wanted: Iterable[Wanted]) -> str:
     """The text of a .config: `base` with the wanted options in place of its own, the last one wins."""
     last = {option.name: option for option in wanted}
     kept = []
-    for line in base.splitlines():
-        option = _SET.fullmatch(line) or _UNSET.fullmatch(line)
-        if option is not None and option["name"] not in last:
-            kept.append(line)
+    for line in _lines(base):
+        option = parse_line(line)
+        if option is not None and option.name not in last:
+            # Without what stands behind it: kconfig takes that for a part of a number.
+            kept.append(option.text)
     return "".join(f"{line}\n" for line in (*kept, *(option.line for option in last.values())))
 
 
@@ -157,6 +158,11 @@ def tree_version(makefile: str) -> tuple[int, int, int] | None:
         return int(found["VERSION"]), int(found["PATCHLEVEL"]), int(found.get("SUBLEVEL") or 0)
     except (KeyError, ValueError):
         return None
+
+
+def _lines(text: str) -> list[str]:
+    # Not splitlines(): a text may hold what Unicode takes for the end of a line.
+    return text.replace("\r\n", "\n").split("\n")
 
 
 def _need(comment: str, where: str) -> Need:

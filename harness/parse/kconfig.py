@@ -2,16 +2,47 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 from harness.errors import ConfigError
 from harness.model.kconfig import UNSET, ConfigOption, OptionChange
+from harness.parse.foreign import printable
 
-_SET = re.compile(r"CONFIG_(?P<name>\w+)=(?P<value>.+)")
-_UNSET = re.compile(r"# CONFIG_(?P<name>\w+) is not set")
+_SET = re.compile(r"CONFIG_(?P<name>\w+)=(?P<value>\"(?:[^\"\\]|\\.)*\"|[^\s#\"]+)\s*(?:#\s*(?P<comment>.*?))?")
+_UNSET = re.compile(r"#\s*CONFIG_(?P<name>\w+) is not set\s*(?:#\s*(?P<comment>.*?))?")
 _COMMENT = re.compile(r"# (?P<title>\S.*)")
 _END = "# end of "
 # What kconfig finds out about the compiler: nobody sets it.
 _FOUND = re.compile(r"(CC|GCC|CLANG|AS|LD|LLD|RUSTC?|PAHOLE|BINDGEN)_\w+")
+
+
+@dataclass(frozen=True, slots=True)
+class OptionLine:
+    """A line of a configuration that says something of an option."""
+
+    name: str
+    # UNSET for "is not set".
+    value: str
+    # What stands behind it: ``why`` of ``CONFIG_A=y # why``.
+    comment: str
+
+    @property
+    def text(self) -> str:
+        """The line as kconfig writes it."""
+        return option_line(self.name, self.value)
+
+
+def parse_line(line: str) -> OptionLine | None:
+    """The option that a line of a .config or a fragment sets or unsets; None where it is another line."""
+    found = _SET.fullmatch(line.strip()) or _UNSET.fullmatch(line.strip())
+    if found is None:
+        return None
+    return OptionLine(found["name"], found.groupdict().get("value", UNSET), found["comment"] or "")
+
+
+def option_line(name: str, value: str) -> str:
+    """The line of a .config that gives an option a value."""
+    return f"# CONFIG_{name} is not set" if value == UNSET else f"CONFIG_{name}={value}"
 
 
 def parse_config(text: str, *, name: str = "the configuration") -> dict[str, ConfigOption]:
@@ -19,25 +50,25 @@ def parse_config(text: str, *, name: str = "the configuration") -> dict[str, Con
 
     Raises ConfigError, with the file `name` and the line, for what is no configuration.
     """
-    lines = text.splitlines()
+    # Not splitlines(): a text may hold what Unicode takes for the end of a line.
+    lines = [line.strip() for line in text.split("\n")]
     # A title without an end is a comment between options, not a menu.
     menus = {line.removeprefix(_END) for line in lines if line.startswith(_END)}
     inside: list[str] = []
     found: dict[str, ConfigOption] = {}
-    for number, line in enumerate(map(str.strip, lines), start=1):
-        option = _SET.fullmatch(line) or _UNSET.fullmatch(line)
+    for number, line in enumerate(lines, start=1):
+        option = parse_line(line)
         if option is not None:
-            value = option.groupdict().get("value", UNSET)
             # Where it comes last, as its value.
-            found.pop(option["name"], None)
-            found[option["name"]] = ConfigOption(name=option["name"], value=value, menu=tuple(inside))
+            found.pop(option.name, None)
+            found[option.name] = ConfigOption(name=option.name, value=option.value, menu=tuple(inside))
         elif line.startswith(_END):
             title = line.removeprefix(_END)
             if title in inside:
                 del inside[inside.index(title) :]
         elif line and not line.startswith("#"):
             raise ConfigError(
-                f"{name}:{number}: `{line}` is no line of a kernel configuration",
+                f"{name}:{number}: `{printable(line, limit=100)}` is no line of a kernel configuration",
                 remedy="Name the .config of a kernel.",
             )
         elif (comment := _COMMENT.fullmatch(line)) and comment["title"] in menus:
@@ -66,5 +97,5 @@ def diff_configs(good: Mapping[str, ConfigOption], bad: Mapping[str, ConfigOptio
 def render_config(options: Iterable[tuple[str, str]], *, comment: str = "") -> str:
     """The text of a .config (or fragment) of names and values, below a line of comment where one is given."""
     lines = [comment] if comment else []
-    lines += [f"# CONFIG_{name} is not set" if value == UNSET else f"CONFIG_{name}={value}" for name, value in options]
+    lines += [option_line(name, value) for name, value in options]
     return "".join(f"{line}\n" for line in lines)

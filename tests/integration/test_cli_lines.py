@@ -1,5 +1,6 @@
 """From words of the command line to the line of kernels that a search runs over, on real git repositories."""
 
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,20 +109,55 @@ def test_a_series_goes_on_top_of_a_revision(session: Session, history: PrebuiltH
         series_line(session, patches, f"git:{history.repository}@{history.base}", PLAIN, ())
 
 
-def test_two_configurations_are_a_line(session: Session, history: PrebuiltHistory, tmp_path: Path) -> None:
-    good, bad = tmp_path / "good.config", tmp_path / "bad.config"
+# What kconfig does: an option that a configuration does not speak of gets its default.
+KCONFIG = """\
+VERSION = 7
+PATCHLEVEL = 2
+olddefconfig:
+	@grep -q 'CONFIG_D[ =]' $(O)/.config || echo CONFIG_D=y >>$(O)/.config
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A git tree that kconfig runs in, as far as kab can tell."""
+    folder = tmp_path / "tree"
+    folder.mkdir()
+    git(folder, "init", "--quiet", "--initial-branch=main")
+    (folder / "Makefile").write_text(KCONFIG)
+    (folder / "Kconfig").write_text("")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "-m", "start")
+    return folder
+
+
+def test_two_configurations_are_a_line(session: Session, tree: Path, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.config", tmp_path / "bad.config.gz"
     good.write_text("CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=10\n")
-    bad.write_text("# CONFIG_A is not set\nCONFIG_B=y\nCONFIG_C=20\n")
-    line = config_line(session, good, bad, f"git:{history.repository}@main", PLAIN)
-    assert [rung.release for rung in line.rungs] == ["good.config", "B=y", "C=20", "A=n"]
+    bad.write_bytes(
+        gzip.compress(b"# CONFIG_A is not set\r\nCONFIG_B=y\r\nCONFIG_C=20 # why\r\n# CONFIG_D is not set\r\n")
+    )
+    line = config_line(session, good, bad, f"git:{tree}@main", PLAIN)
+    # D is unset in the bad one; the good one does not speak of it.
+    assert [rung.release for rung in line.rungs] == ["good.config", "B=y", "C=20", "D=n", "A=n"]
     plan = BisectionPlan(rungs=line.rungs)
     assert plan.built
-    spec = config_counter(session)(plan, FoundEdge(before=0, after=1, kind=EdgeKind.REMOVED), 3)
+    spec = config_counter(session)(plan, FoundEdge(before=0, after=1, kind=EdgeKind.REMOVED), 4)
     fragment = Path(spec.rpartition("fragment=")[2]).read_text()
     assert "# CONFIG_B is not set" in fragment
     assert "CONFIG_C=20" in fragment
     with pytest.raises(ConfigError, match="exclude one another"):
-        config_line(session, good, bad, f"git:{history.repository}@main", BuildOptions(config="micro"))
+        config_line(session, good, bad, f"git:{tree}@main", BuildOptions(config="micro"))
+
+
+def test_a_tree_that_is_none_of_linux(session: Session, history: PrebuiltHistory, tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.config", tmp_path / "bad.config"
+    good.write_text("CONFIG_A=y\n")
+    bad.write_text("CONFIG_A=n\n")
+    with pytest.raises(ConfigError, match="holds no Linux at"):
+        config_line(session, good, bad, f"git:{history.repository}@main", PLAIN)
+    with pytest.raises(ConfigError, match="holds no Linux at"):
+        session.resolve(f"git:{history.repository}@main")
 
 
 def test_a_search_over_packages_goes_on_in_git(session: Session, tmp_path: Path) -> None:
