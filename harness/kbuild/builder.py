@@ -14,7 +14,7 @@ from harness.host.leases import Lease
 from harness.host.paths import Paths
 from harness.host.probes import BUILD_TOOLS
 from harness.kbuild.compiler import Compiler, choose_compiler
-from harness.kbuild.configure import KconfigError, configure, failure_of
+from harness.kbuild.configure import LINE_CHARS, KconfigError, configure, failure_of
 from harness.kbuild.folder import BuildFolder, cannot_write, folder_lock
 from harness.kbuild.make import Make, find_ccache
 from harness.kbuild.recipe import Recipe, read_recipe
@@ -175,7 +175,7 @@ class Builder:
         def on_step(count: int, file: str) -> None:
             nonlocal steps
             steps = count
-            self._progress(name, count, total, file)
+            self._progress(name, count, total, printable(file, limit=LINE_CHARS))
 
         status = make.run(targets, output=folder.objects, on_step=on_step)
         if status != 0 or not (folder.objects / _IMAGE).is_file():
@@ -197,7 +197,8 @@ class Builder:
         # As in the tree, wherever that lies.
         line = line.replace(f"{folder.source}/", "").replace("../source/", "")
         return BuildError(
-            f"{commit.short} (`{printable(commit.title)}`) does not build with {request.compiler.name}: {line}",
+            f"{commit.short} (`{printable(commit.title)}`) does not build with {request.compiler.name}: "
+            f"{printable(line, limit=LINE_CHARS)}",
             remedy=f"The whole output of `{what}`: {folder.log}",
             log=log,
         )

@@ -17,7 +17,7 @@ from harness.model.bisection import PlannedRung
 from harness.model.kconfig import MAY_BE_LOST, UNSET, ConfigOption, OptionChange, OptionEffect
 from harness.model.source import MICRO, GitSpec
 from harness.parse.gitspec import git_text
-from harness.parse.kconfig import diff_configs, parse_config, render_config
+from harness.parse.kconfig import diff_configs, found_out, parse_config, render_config
 
 # Given a spec and texts of configurations: what each of them resolves to in that tree, below the spec's fragments.
 Resolve = Callable[[GitSpec, Sequence[str]], Sequence[str]]
@@ -107,9 +107,11 @@ def _start(good: Mapping[str, ConfigOption], bad: Mapping[str, ConfigOption]) ->
     """All that the good configuration resolves to, and what the bad one unsets that cannot be seen in the good one.
 
     Else an option that both have by different defaults, or that a step brings into sight, would take another value.
+    What is found out about the compiler is left out: another compiler is no other search.
     """
     unseen = [(name, UNSET) for name, option in bad.items() if name not in good and option.value == UNSET]
-    return render_config([*((name, option.value) for name, option in good.items()), *unseen], comment=MAY_BE_LOST)
+    known = [(name, option.value) for name, option in good.items() if not found_out(name)]
+    return render_config([*known, *unseen], comment=MAY_BE_LOST)
 
 
 def _has_steps(rung: GitSpec, other: GitSpec) -> bool:

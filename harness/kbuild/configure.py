@@ -10,6 +10,7 @@ from harness.kbuild.make import Make
 from harness.kbuild.recipe import Recipe
 from harness.model.source import MICRO
 from harness.parse.buildlog import Blame, first_failure
+from harness.parse.foreign import printable
 from harness.parse.fragment import (
     Lost,
     Need,
@@ -21,6 +22,8 @@ from harness.parse.fragment import (
     lost_options,
 )
 
+# Of what a build says, in messages.
+LINE_CHARS = 500
 _MODULES_FILE = "loaded-modules"
 
 
@@ -122,4 +125,5 @@ def host_trouble(blame: Blame, line: str, where: Path) -> HostError | None:
 def failure_of(log: str, where: Path) -> tuple[str, HostError | None]:
     """The first error of a failed build's output, and the error to raise instead where the host is to blame."""
     failure = first_failure(log)
-    return failure.line, host_trouble(failure.blame, failure.line, where)
+    told = printable(failure.line, limit=LINE_CHARS)
+    return failure.line, host_trouble(failure.blame, told, where)

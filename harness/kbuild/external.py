@@ -10,12 +10,15 @@ from harness.git.repository import Repository
 from harness.host import locks
 from harness.host.leases import Lease
 from harness.host.paths import Paths
+from harness.kbuild.configure import LINE_CHARS
 from harness.kbuild.folder import BuildFolder, cannot_write, folder_lock
 from harness.kbuild.make import run_group
 from harness.model.source import Commit
 from harness.parse.foreign import printable
 
 _LOCK_TIMEOUT_S = 7200.0
+# As much of what a builder wrote is looked at, and kept with a failure.
+_KEPT_BYTES = 4 * 1024 * 1024
 
 
 def run_builder(
@@ -52,15 +55,16 @@ def run_builder(
                     env=os.environ,
                     cwd=folder.source,
                 )
-            lines = [line.strip() for line in said.read_text(errors="replace").splitlines() if line.strip()]
-            errors = folder.log.read_text(errors="replace")
+            lines = [line.strip() for line in _end_of(said).splitlines() if line.strip()]
+            errors = _end_of(folder.log)
         except OSError as error:
             raise cannot_write(folder.path, error) from error
     if status != 0:
         told = next((line.strip() for line in (*reversed(errors.splitlines()), *reversed(lines)) if line.strip()), "")
         told = told or f"it ends with status {status}"
         raise BuildError(
-            f"{program.name} does not build {commit.short} (`{printable(commit.title)}`): {told}",
+            f"{program.name} does not build {commit.short} (`{printable(commit.title)}`): "
+            f"{printable(told, limit=LINE_CHARS)}",
             remedy=f"Its errors: {folder.log}",
             log="\n".join((*lines, errors)),
         )
@@ -70,3 +74,10 @@ def run_builder(
             remedy="Its last line on standard output must name the kernel, such as file:BZIMAGE or tree:DIR.",
         )
     return lines[-1]
+
+
+def _end_of(path: Path) -> str:
+    """The text of a file, or of its end where it is long: a builder may write without bound."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _KEPT_BYTES))
+        return file.read(_KEPT_BYTES).decode(errors="replace")

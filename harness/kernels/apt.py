@@ -17,6 +17,7 @@ from harness.errors import HostError, TransientHostError
 from harness.host import process
 from harness.host.aptsources import MIRROR_VARIABLE, Mirrors
 from harness.model.kernel import Package
+from harness.parse.foreign import printable
 
 _log = logging.getLogger(__name__)
 
@@ -25,6 +26,8 @@ _UPDATE_TIMEOUT_S = 900.0
 _DOWNLOAD_TIMEOUT_S = 3600.0
 _POLL_S = 0.05
 _CHUNK_BYTES = 1024 * 1024
+# Of what APT says, in messages.
+_LINE_CHARS = 400
 
 _CONFIGURATION = """\
 // Written by kab; read by APT after the host's own configuration.
@@ -251,7 +254,9 @@ class AptRoot:
         return process.run(self._command(argv), timeout_s=timeout_s, check=False, env=_environment())
 
     def _failure(self, what: str, complaints: Sequence[str]) -> HostError:
-        text = "\n".join(dict.fromkeys(complaints)) or "APT gave no reason"
+        text = (
+            "\n".join(printable(line, limit=_LINE_CHARS) for line in dict.fromkeys(complaints)) or "APT gave no reason"
+        )
         mirrors = self._settings.mirrors
         if _MISMATCH.search(text):
             return HostError(

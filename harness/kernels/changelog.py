@@ -6,6 +6,9 @@ import zlib
 from harness.errors import HostError
 from harness.model.kernel import Kernel
 
+# That of Debian's 6.12.118 has 4 million.
+_LIMIT_CHARS = 64 * 1024 * 1024
+
 
 def read_changelog(kernel: Kernel) -> str | None:
     """Its text; None where the kernel came without one, as Debian's 6.18.15 does. Raises HostError."""
@@ -13,7 +16,8 @@ def read_changelog(kernel: Kernel) -> str | None:
         return None
     try:
         with gzip.open(kernel.changelog, "rt", encoding="utf-8", errors="replace") as file:
-            return file.read()
+            # One that a package brings may unpack to anything; the newest entries come first.
+            return file.read(_LIMIT_CHARS)
     except (OSError, EOFError, zlib.error) as error:
         raise HostError(
             f"cannot read the changelog of {kernel.release}: {error}",

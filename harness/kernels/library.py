@@ -150,7 +150,7 @@ class KernelLibrary:
         """
         repository, commit = self._revisions.commit(spec)
         request = self._revisions.builder.request(repository, commit, spec.build)
-        self._note(f"resolving {len(texts)} configurations in {commit.short} {commit.title}")
+        self._note(f"resolving {len(texts)} configurations in {commit.short} {printable(commit.title)}")
         return self._revisions.builder.resolve(repository, request, texts)
 
     def prune_builds(self, limit_bytes: int) -> list[str]:
@@ -198,8 +198,9 @@ class KernelLibrary:
         with self._cache.adding(key, waiting=self._note) as scratch:
             found = self._sound(key, spec)
             if found is None:
-                title = printable(commit.title)
-                self._note(f"building {commit.short} {title} ({settings.config}, {request.compiler.name})")
+                self._note(
+                    f"building {commit.short} {printable(commit.title)} ({settings.config}, {request.compiler.name})"
+                )
                 with self._revisions.builder.build(repository, request) as built:
                     pieces = self._local.pieces(TreeSpec(directory=built.objects), scratch)
                     if not built.has_modules:

@@ -12,8 +12,11 @@ _SET = re.compile(r"CONFIG_(?P<name>\w+)=(?P<value>\"(?:[^\"\\]|\\.)*\"|[^\s#\"]
 _UNSET = re.compile(r"#\s*CONFIG_(?P<name>\w+) is not set\s*(?:#\s*(?P<comment>.*?))?")
 _COMMENT = re.compile(r"# (?P<title>\S.*)")
 _END = "# end of "
-# What kconfig finds out about the compiler: nobody sets it.
-_FOUND = re.compile(r"(CC|GCC|CLANG|AS|LD|LLD|RUSTC?|PAHOLE|BINDGEN)_\w+")
+# What kconfig finds out about the compiler: nobody sets it. What people do set begins alike.
+_FOUND = re.compile(
+    r"(?!CC_OPTIMIZE_|CC_STACKPROTECTOR|GCC_PLUGIN|LD_DEAD_CODE_|LD_ORPHAN_WARN|RUST_)"
+    r"(CC|GCC\d*|CLANG|AS|LD|LLD|RUSTC|PAHOLE|BINDGEN)_\w+"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +91,15 @@ def diff_configs(good: Mapping[str, ConfigOption], bad: Mapping[str, ConfigOptio
     for name in (*bad, *(name for name in good if name not in bad)):
         one, other = (side[name].value if name in side else UNSET for side in (good, bad))
         lost = other == UNSET and one not in {"y", "m"}
-        if one != other and not lost and not _FOUND.fullmatch(name):
+        if one != other and not lost and not found_out(name):
             menu = (bad.get(name) or good[name]).menu
             changes.append(OptionChange(name=name, good=one, bad=other, menu=menu))
     return tuple(changes)
+
+
+def found_out(name: str) -> bool:
+    """Whether kconfig finds the option out about the compiler, so that no configuration sets it."""
+    return _FOUND.fullmatch(name) is not None
 
 
 def render_config(options: Iterable[tuple[str, str]], *, comment: str = "") -> str:

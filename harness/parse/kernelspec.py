@@ -2,10 +2,12 @@
 
 import difflib
 import re
+import unicodedata
 from pathlib import Path
 
 from harness.errors import ConfigError
 from harness.model.kernel import DebianSpec, DebSpec, FileSpec, HostSpec, KernelSpec, TreeSpec
+from harness.parse.foreign import printable
 from harness.parse.gitspec import parse_git
 
 FLAVOURS = ("cloud-amd64", "amd64")
@@ -22,6 +24,7 @@ FORMS = """A kernel is named in one of these ways:
                                     a revision of a kernel's git history, built when needed
   host                              the kernel that this host runs"""
 
+_SHOWN_CHARS = 200
 _SCHEMES = ("debian", "deb", "file", "tree", "host", "git")
 _VERSION = re.compile(r"v?\d+\.\d+")
 _SELECTOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~:-]*\Z")
@@ -30,6 +33,12 @@ _SELECTOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~:-]*\Z")
 def parse_kernel_spec(text: str) -> KernelSpec:
     """The spec that `text` names; nothing is looked up. Raises ConfigError with the right form where it can tell."""
     text = text.strip()
+    # A newline, a NUL or an escape sequence is a slip of the pen: no file that anybody means has one in its name.
+    if any(unicodedata.category(character) == "Cc" for character in text):
+        raise ConfigError(
+            f"`{printable(text, limit=_SHOWN_CHARS)}` is not a kernel spec: it holds a control character",
+            remedy="Write it on one line, without tabs.",
+        )
     if text == "host":
         return HostSpec()
     scheme, colon, rest = text.partition(":")

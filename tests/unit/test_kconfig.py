@@ -207,3 +207,18 @@ def test_the_recorded_pair_differs_in_many_options_and_in_the_one_that_matters()
     assert names.index("SQUASHFS") < names.index("SQUASHFS_ZLIB")
     assert names.index("JOLIET") < names.index("ISO9660_FS")
     assert names.index("SOFT_WATCHDOG") < names.index("WATCHDOG")
+
+
+@pytest.mark.parametrize(
+    "name", ["CC_OPTIMIZE_FOR_SIZE", "GCC_PLUGINS", "LD_DEAD_CODE_DATA_ELIMINATION", "RUST_DEBUG_ASSERTIONS"]
+)
+def test_what_people_set_about_the_compiler_is_a_difference(name):
+    (change,) = diff_configs(parse_config("CONFIG_A=y\n"), parse_config(f"CONFIG_A=y\nCONFIG_{name}=y\n"))
+    assert change.name == name
+
+
+@pytest.mark.parametrize(
+    "name", ["CC_HAS_INT128", "CC_IS_GCC", "GCC10_NO_ARRAY_BOUNDS", "AS_HAS_OTHER", "LD_IS_BFD", "RUSTC_VERSION"]
+)
+def test_what_kconfig_finds_out_is_none(name):
+    assert diff_configs(parse_config("CONFIG_A=y\n"), parse_config(f"CONFIG_A=y\nCONFIG_{name}=y\n")) == ()

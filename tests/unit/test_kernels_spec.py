@@ -61,3 +61,17 @@ def test_wrong_forms_say_the_right_one(text, said):
     with pytest.raises(ConfigError) as caught:
         parse_kernel_spec(text)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["debian:6.\n12", "file:/a\0b", "tree:/a\tb", "deb:a\x1b[2J.deb", "git:/a@b\nc", "\x85debian:6.12\x07", "ho\rst"],
+)
+def test_control_characters_are_refused(text):
+    with pytest.raises(ConfigError, match="control character") as caught:
+        parse_kernel_spec(text)
+    assert caught.value.message.isprintable()
+
+
+def test_what_stands_around_a_spec_does_not_matter():
+    assert parse_kernel_spec(" host\n") == HostSpec()

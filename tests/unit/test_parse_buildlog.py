@@ -1,7 +1,10 @@
 """Output of kernel builds: the first error, and whose fault it is, in lines as kbuild, gcc, ld and sh write them."""
 
+from pathlib import Path
+
 import pytest
 
+from harness.kbuild.configure import failure_of
 from harness.parse.buildlog import Blame, first_failure, step_of
 
 pytestmark = pytest.mark.unit
@@ -105,3 +108,13 @@ def test_steps():
     assert step_of("  HOSTCC  scripts/basic/fixdep") == "scripts/basic/fixdep"
     assert step_of("make[1]: Entering directory '/x'") is None
     assert step_of("  104 |         foo();") is None
+
+
+def test_what_a_build_says_is_shown_made_printable():
+    """The line comes from the tree that is built: anybody's."""
+    line, trouble = failure_of("\x1b]0;x\x07fatal error: libelf.h: No such file or directory\n", Path("/builds/x"))
+    assert line == "libelf.h"
+    assert trouble is not None
+    _, full = failure_of("cc1: \x1b[2Jwrite: No space left on device" + "x" * 9000 + "\n", Path("/builds/x"))
+    assert full.message.isprintable()
+    assert len(full.message) < 1000
