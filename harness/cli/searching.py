@@ -35,6 +35,7 @@ from harness.parse.changelog import changes_between
 from harness.parse.diskspec import disk_text, filesystem_text
 from harness.parse.plainjson import to_plain
 from harness.parse.units import fraction_text, parse_fraction
+from harness.render.jobidentity import job_condition
 from harness.run.bisect import BisectLoop, BisectRequest
 
 DEFAULT_MAX_BOOTS = 80
@@ -94,7 +95,7 @@ def search(
             plan=plan,
             first=first,
             last=last,
-            conditions=session.conditions(bench, experiment.workload),
+            conditions={**session.conditions(bench), **job_condition(experiment.workload)},
             host=bench.host,
             command=command,
             max_boots=request.max_boots or DEFAULT_MAX_BOOTS,

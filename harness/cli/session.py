@@ -124,7 +124,7 @@ class Session(StoredSession):
                     experiment=experiment,
                     baseline=baseline,
                     candidate=candidate,
-                    conditions=self.conditions(bench, experiment.workload),
+                    conditions={**self.conditions(bench), **job_condition(experiment.workload)},
                     host=bench.host,
                     command=command,
                     fresh=fresh,
@@ -143,10 +143,9 @@ class Session(StoredSession):
             exclusive=self._exclusive,
         )
 
-    def conditions(self, bench: Bench, workload: Workload) -> dict[str, str]:
-        """What trials of one run must share; anything else may change while a run is interrupted."""
+    def conditions(self, bench: Bench) -> dict[str, str]:
+        """What trials of one run must share besides its job; anything else may change while a run is interrupted."""
         return {
-            **job_condition(workload),
             "kab": __version__,
             **bench.hypervisor.conditions(),
             "accelerator": bench.accelerator,

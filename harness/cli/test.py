@@ -41,6 +41,7 @@ def test(
     from harness.model.metrics import METRICS
     from harness.parse.foreign import printable
     from harness.parse.units import parse_fraction
+    from harness.render.jobidentity import job_condition
     from harness.run.evidence import stored_evidence
     from harness.run.liken import LikenLoop, check_conditions, likeness_of_ab, likeness_of_search
 
@@ -66,7 +67,7 @@ def test(
             experiment=experiment,
         ) as bench:
             bench.disks.check(experiment.disk)
-            conditions = session.conditions(bench, experiment.workload)
+            conditions = {**session.conditions(bench), **job_condition(experiment.workload)}
             check_conditions(known, conditions)
             loop = LikenLoop(ab=session.ab_loop(bench), error=allowed, max_boots=max_boots)
             run, decision = loop.execute(
