@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness.errors import WorkloadError
+from harness.parse.sections import lines_of
 
 _SECTOR_BYTES = 512
 _US_PER_MS = 1000.0
@@ -65,7 +66,7 @@ def parse_snapshot(text: str) -> Snapshot:
 
 
 def _lines(text: str) -> Iterator[tuple[str, list[str]]]:
-    for line in text.split("\n"):
+    for line in lines_of(text):
         path, colon, content = line.partition(":")
         words = content.split()
         if colon and words:

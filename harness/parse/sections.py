@@ -4,11 +4,13 @@ All of it comes from a guest, whose kernel is under test: any text is read, and 
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from harness.errors import WorkloadError
 
-_MARK = "@@kab "
+# Only line feeds end a line.
+_MARK = re.compile(r"^@@kab ([^\n]*)\n?", re.MULTILINE)
+_LINE = re.compile(r"[^\n]+")
 # Facts of a guest: what is longer, or more, says nothing to anybody.
 _MOST_FACTS = 500
 _LONGEST_FACT = 4096
@@ -19,13 +21,21 @@ _DISK = re.compile(r"[A-Za-z0-9_-]{1,32}")
 def parse_sections(text: str) -> dict[str, str]:
     """Name -> text of each section, in order; text before the first one is left out."""
     sections: dict[str, list[str]] = {}
-    current: list[str] = []
-    for line in text.split("\n"):
-        if line.startswith(_MARK):
-            current = sections.setdefault(line.removeprefix(_MARK).strip(), [])
-        else:
-            current.append(line)
-    return {name: "\n".join(lines).strip("\n") for name, lines in sections.items()}
+    name, start = None, 0
+    # Not line by line: a guest that floods prints millions of them.
+    for mark in _MARK.finditer(text):
+        if name is not None:
+            sections[name].append(text[start : mark.start()])
+        name, start = mark[1].strip(), mark.end()
+        sections.setdefault(name, [])
+    if name is not None:
+        sections[name].append(text[start:])
+    return {name: "".join(parts).strip("\n") for name, parts in sections.items()}
+
+
+def lines_of(text: str) -> Iterator[str]:
+    """The lines that are not empty, one after the other."""
+    return (line[0] for line in _LINE.finditer(text))
 
 
 def section(sections: Mapping[str, str], name: str) -> str:
@@ -72,5 +82,5 @@ def failed_steps(status: Mapping[str, str]) -> dict[str, str]:
     return {step: code for step, code in status.items() if code != "0"}
 
 
-def _partitioned(text: str, separator: str) -> list[tuple[str, str, str]]:
-    return [line.partition(separator) for line in text.split("\n")]
+def _partitioned(text: str, separator: str) -> Iterator[tuple[str, str, str]]:
+    return (line.partition(separator) for line in lines_of(text))

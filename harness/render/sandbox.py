@@ -11,7 +11,7 @@ A workload comes from anywhere, kab runs as root, and Jinja2 is a language. Thre
 * Total. Whatever goes wrong in a template is a ConfigError with its file and line.
 """
 
-from collections.abc import Callable, Iterable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Iterable, Mapping, MutableMapping
 from functools import wraps
 from pathlib import Path
 from traceback import walk_tb
@@ -63,24 +63,25 @@ def render_untrusted(template: Path, values: Mapping[str, str | int | float | bo
 
     Raises ConfigError with FILE:LINE for whatever is wrong with the template or with a file that it includes.
     """
+    # A link is followed where the user names it, and not where a template does.
+    template = template.resolve() if template.is_symlink() else template
     # Of its own for each rendering: it counts the steps, and a template that was changed is read anew.
     environment = _Sandbox(template.parent)
     try:
         pieces = environment.get_template(template.name).generate(**values)
         return environment.concat(pieces)
     except _ERRORS as error:
-        raise _told(error, template) from error
+        raise _told(error, template, environment.files) from error
 
 
-def _told(error: BaseException, template: Path) -> ConfigError:
+def _told(error: BaseException, template: Path, files: Collection[str]) -> ConfigError:
     if isinstance(error, jinja2.TemplateSyntaxError):
         path, line = error.filename or str(template), error.lineno
     else:
-        folder = str(template.parent)
         places = [
             (frame.f_code.co_filename, line)
             for frame, line in walk_tb(error.__traceback__)
-            if frame.f_code.co_filename.startswith(folder)
+            if frame.f_code.co_filename in files
         ]
         path, line = places[-1] if places else (str(template), 1)
     said = str(error.message or error) if isinstance(error, jinja2.TemplateError) else ""
@@ -112,7 +113,12 @@ class _Folder(jinja2.BaseLoader):
             inside = True
         if not inside or not path.is_file():
             raise jinja2.TemplateNotFound(name)
-        parser = Parser(environment, _read(path), name, str(path))
+        assert isinstance(environment, _Sandbox)
+        source = _read(path)
+        # A file can be included by any number of names ("./a", "././a").
+        environment.spend(len(source))
+        environment.files.add(str(path))
+        parser = Parser(environment, source, name, str(path))
         try:
             tree = fenced(parser.parse(), str(path))
         except jinja2.TemplateSyntaxError:
@@ -157,6 +163,8 @@ class _Sandbox(ImmutableSandboxedEnvironment):
             keep_trailing_newline=True,
         )
         self._left = STEPS
+        # Paths of what was read.
+        self.files: set[str] = set()
         self.globals = {"range": self._range, "namespace": Namespace}
         self.filters = {name: self._counted(function) for name, function in FILTERS.items()}
         self.filters["join"] = self._join
@@ -219,7 +227,7 @@ class _Sandbox(ImmutableSandboxedEnvironment):
 
     def getitem(self, obj: Any, argument: Any) -> Any:
         """An item of a list, a text or a mapping; never an attribute."""
-        self.spend()
+        self._weighed(argument)
         if isinstance(obj, jinja2.Undefined):
             return str(obj)
         if isinstance(obj, dict | list | tuple | str | range):
@@ -235,6 +243,8 @@ class _Sandbox(ImmutableSandboxedEnvironment):
         of_loop = isinstance(getattr(obj, "__self__", None), LoopContext)
         if not (isinstance(obj, Macro | LoopContext | jinja2.Undefined) or of_loop or obj in known):
             raise jinja2.exceptions.SecurityError(f"a {type(obj).__name__} cannot be called")
+        for value in (*args, *kwargs.values()):
+            self._weighed(value)
         return self._weighed(context.call(obj, *args, **kwargs))
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:

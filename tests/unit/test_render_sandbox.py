@@ -166,6 +166,9 @@ DOUBLING = "{% set ns = namespace(x=START) %}{% for i in range(60) %}{% set ns.x
         "{% set d = (d | default(0)) + 1 %}{% if d < 60 %}" + 2 * "{% include 'mine.fio.j2' %}" + "{% endif %}",
         "{% include 'mine.fio.j2' %}",
         "{% set l = range(9999) | list %}{% for i in range(9999) %}{% if l == l + [] %}{% endif %}{% endfor %}",
+        "{% for i in range(9999) %}{% if i %}{% include './' * i ~ 'mine.fio.j2' %}{% endif %}{% endfor %}",
+        "{% set l = range(9999) | list %}{% for i in range(9999) %}{{ loop.changed(l + []) }}{% endfor %}",
+        "{% set l = range(9999) | list %}{% for i in range(9999) %}{{ {}[[l, l]] is defined }}{% endfor %}",
         "{% set l = range(9999) | list %}{% for i in range(9999) %}{% if -1 in l %}{% endif %}{% endfor %}",
         "{% set l = range(9999) | list %}{% for i in range(9999) %}{{ (l | sort)[0] }}{{ l[1:][0] }}{% endfor %}",
     ],
@@ -224,6 +227,14 @@ def test_an_error_in_an_included_file_names_that_file(tmp_path):
     (tmp_path / "part.j2").write_text("\n\n{{ 1 // 0 }}", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"part\.j2:3: ZeroDivisionError"):
         rendered(tmp_path, "{% include 'part.j2' %}")
+
+
+def test_a_link_is_followed_where_the_user_names_it(tmp_path):
+    (tmp_path / "real").mkdir()
+    (tmp_path / "real" / "mine.fio.j2").write_text("{% include 'part' %}", encoding="utf-8")
+    (tmp_path / "real" / "part").write_text("part of {{ name }}", encoding="utf-8")
+    (tmp_path / "link").symlink_to("real/mine.fio.j2")
+    assert render_untrusted(tmp_path / "link", VALUES) == "part of mine"
 
 
 def test_files_that_are_no_templates(tmp_path):
