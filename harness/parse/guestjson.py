@@ -46,7 +46,8 @@ class Fields:
         value = self._values.get(key)
         if not isinstance(value, str | None):
             raise self._wrong(key, f"{_kind(value)}, not a text")
-        return (value or "")[:limit]
+        # JSON's escapes can name half a character, which no file and no database takes.
+        return (value or "")[:limit].encode(errors="replace").decode()
 
     def part(self, key: str) -> "Fields":
         """An object inside; one without fields where it is missing or null. Raises WorkloadError."""

@@ -188,6 +188,14 @@ def test_a_value_that_is_no_figure_is_named(field, text):
         parse_fio(report)
 
 
+def test_half_a_character_is_not_handed_on():
+    report = edited(lambda job: None).replace('"fio-3.39"', '"fio-\\ud800"')
+    assert parse_fio(report).version == "fio-?"
+    with pytest.raises(WorkloadError) as raised:
+        parse_fio('{"jobs": [{"error": 5, "jobname": "\\udfff"}]}')
+    assert raised.value.message.encode()
+
+
 def test_a_nan_that_nobody_reads_is_no_matter():
     text = edited(lambda job: job["write"].update(bw_dev="HERE", slat_ns="HERE")).replace('"HERE"', "NaN")
     assert parse_fio(text).metrics == parse_fio(recorded("3.39", "database-pages")).metrics
