@@ -19,6 +19,7 @@ from harness.model.run import Run
 from harness.model.source import LOCALMOD, MICRO, BuildSettings, Commit, GitSpec, Operation, OperationKind
 from harness.parse.gitspec import git_text, is_git_range, parse_git, parse_git_range, with_operation
 from harness.parse.series import parse_version
+from harness.userpath import user_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -245,7 +246,4 @@ def _spec(text: str) -> GitSpec:
 
 
 def _absolute(path: Path | str) -> Path:
-    try:
-        return Path(path).expanduser().absolute()
-    except RuntimeError as error:
-        raise ConfigError(f"cannot look at {path}: {error}") from error
+    return user_path(path).absolute()

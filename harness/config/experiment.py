@@ -27,6 +27,7 @@ from harness.parse.diskspec import (
 )
 from harness.parse.suggest import unknown
 from harness.parse.units import parse_count, parse_duration, parse_fraction, parse_size, size_text
+from harness.userpath import user_path
 
 DEFAULT_WORKLOAD = "shared-dio"
 ACCELERATORS = ("auto", "kvm", "tcg")
@@ -251,7 +252,7 @@ def _accelerator(text: str) -> str:
 
 
 def _path(value: Value, key: str) -> Path:
-    return Path(_text(value, key)).expanduser()
+    return user_path(_text(value, key))
 
 
 def _disk(value: Value, key: str) -> DiskSpec:

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 from harness.config.document import Scalar, Value, read_table, scalar
 from harness.errors import ConfigError
 from harness.parse.units import parse_size
+from harness.userpath import user_path
 
 GIB = 1024**3
 
@@ -80,7 +81,7 @@ def _mirror(text: str) -> str:
 
 
 def _folder(text: str) -> Path:
-    path = Path(text).expanduser()
+    path = user_path(text)
     if not path.is_absolute():
         raise ConfigError(f"{text!r} is no absolute path", remedy="Write /home/me/linux or ~/linux.")
     return path

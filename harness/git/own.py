@@ -16,6 +16,7 @@ from harness.git.command import Git, trusted_folders
 from harness.host.files import write_atomically
 from harness.host.locks import lock
 from harness.parse.foreign import printable
+from harness.userpath import user_path
 
 _LOCK_TIMEOUT_S = 120.0
 _ALTERNATES = "objects/info/alternates"
@@ -24,10 +25,10 @@ _ALTERNATES = "objects/info/alternates"
 def look_at(tree: Path) -> tuple[Git, Clone]:
     """The user's repository at `tree`: a work tree's top, a linked work tree, or a bare one. Raises ConfigError."""
     try:
-        tree = tree.expanduser().absolute()
+        tree = user_path(tree).absolute()
         there = tree.is_dir()
-    except (OSError, RuntimeError, ValueError) as error:
-        # The home of nobody, a name that is too long, or one with a NUL.
+    except (OSError, ValueError) as error:
+        # A name that is too long, or one with a NUL.
         raise ConfigError(
             f"cannot look at {printable(str(tree))}: {printable(str(error), limit=200)}",
             remedy="Name a git work tree, or a bare repository.",

@@ -18,6 +18,7 @@ from harness.host import process
 from harness.parse.foreign import printable
 from harness.parse.patchmail import NoPatch, Patch, Why, read_mail, split_mails
 from harness.parse.series import Series, choose, counted_as_people_do, message_id
+from harness.userpath import user_path
 
 # All mails of a source, uncompressed: threads of hundreds of mails take some megabytes.
 MOST_BYTES = 64 * 1024**2
@@ -55,7 +56,7 @@ def read_series(source: str, scratch: Path, version: tuple[int, ...] | None) -> 
     if not source:
         raise ConfigError("--series names nothing", remedy="Name a folder of patches, a mailbox or a Message-ID.")
     try:
-        path = Path(source).expanduser().absolute()
+        path = user_path(source).absolute()
         if not path.exists():
             path = _fetched(source, scratch)
         if path.is_dir() and (path / "series").is_file():

@@ -10,6 +10,7 @@ import paramiko
 
 from harness.errors import ConfigError, HostError
 from harness.guest.uri import SshAddress
+from harness.userpath import user_path
 
 _log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ def _known_hosts(address: SshAddress, config: Mapping[str, str | list[str]]) -> 
     if address.known_hosts:
         return [Path(address.known_hosts)]
     named = str(config.get("userknownhostsfile", "~/.ssh/known_hosts ~/.ssh/known_hosts2")).split()
-    return [Path(name).expanduser() for name in named] + [_SYSTEM_KNOWN_HOSTS]
+    return [user_path(name) for name in named] + [_SYSTEM_KNOWN_HOSTS]
 
 
 def _load(client: paramiko.SSHClient, known_hosts: Path) -> None:
@@ -91,7 +92,7 @@ def _load(client: paramiko.SSHClient, known_hosts: Path) -> None:
 
 
 def _existing(names: str | list[str]) -> list[str]:
-    paths = [Path(name).expanduser() for name in ([names] if isinstance(names, str) else names)]
+    paths = [user_path(name) for name in ([names] if isinstance(names, str) else names)]
     return [str(path) for path in paths if path.is_file()]
 
 

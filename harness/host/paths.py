@@ -6,6 +6,8 @@ from pathlib import Path
 
 import platformdirs
 
+from harness.userpath import user_path
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Paths:
@@ -76,11 +78,11 @@ def default_paths() -> Paths:
     """Folders of this user: ``KAB_CACHE_DIR`` and ``KAB_STATE_DIR``, or the XDG ones."""
     cache = os.environ.get("KAB_CACHE_DIR") or platformdirs.user_cache_dir("kab")
     state = os.environ.get("KAB_STATE_DIR") or platformdirs.user_state_dir("kab")
-    return Paths(cache=Path(cache).expanduser().absolute(), state=Path(state).expanduser().absolute())
+    return Paths(cache=user_path(cache).absolute(), state=user_path(state).absolute())
 
 
 def settings_file() -> Path:
     """This user's settings, which need not exist: ``KAB_SETTINGS``, or ``kab/settings.yaml`` in the XDG folder."""
     named = os.environ.get("KAB_SETTINGS")
     path = Path(named) if named else Path(platformdirs.user_config_dir("kab")) / "settings.yaml"
-    return path.expanduser().absolute()
+    return user_path(path).absolute()

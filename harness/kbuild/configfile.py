@@ -9,6 +9,7 @@ from pathlib import Path
 from harness.errors import ConfigError
 from harness.host.regular import regular
 from harness.parse.foreign import printable
+from harness.userpath import user_path
 
 # The configuration of a distribution's kernel has 300 KiB.
 _LIMIT_BYTES = 16 * 1024 * 1024
@@ -24,7 +25,7 @@ def read_config(path: Path, *, hint: str = "Name the .config of a kernel.") -> s
     It may be gzip-compressed (``/proc/config.gz``), in UTF-8, UTF-16 with a byte order mark, or Latin-1, with CR LF.
     Raises ConfigError where it cannot be read or is no text; `hint` is the remedy.
     """
-    path = path.expanduser()
+    path = user_path(path)
     shown = printable(str(path))
     try:
         if path.samefile(os.devnull):

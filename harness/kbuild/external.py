@@ -15,6 +15,7 @@ from harness.kbuild.folder import BuildFolder, cannot_write, folder_lock
 from harness.kbuild.make import run_group
 from harness.model.source import Commit
 from harness.parse.foreign import printable
+from harness.userpath import user_path
 
 _LOCK_TIMEOUT_S = 7200.0
 # As much of what a builder wrote is looked at, and kept with a failure.
@@ -29,7 +30,7 @@ def run_builder(
     Raises BuildError with its output for any exit status but 0, ConfigError when there is no such program or it prints
     nothing, HostError.
     """
-    program = program.expanduser().absolute()
+    program = user_path(program).absolute()
     if not (program.is_file() and os.access(program, os.X_OK)):
         raise ConfigError(f"the builder {program} is not an executable file", remedy="chmod +x it, or name another.")
     digest = hashlib.sha256(f"{repository.name}\0{program}".encode()).hexdigest()[:12]

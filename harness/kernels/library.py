@@ -31,6 +31,7 @@ from harness.model.kernel import (
 from harness.model.source import GitSpec
 from harness.parse.foreign import printable
 from harness.parse.kernelspec import FLAVOURS, flavour_of, parse_kernel_spec
+from harness.userpath import user_path
 
 _log = logging.getLogger(__name__)
 
@@ -328,6 +329,6 @@ def _local_provenance(parsed: LocalSpec) -> tuple[str, dict[str, str]]:
         case FileSpec(bzimage=image, modules=folder):
             return "file", {"image": str(image)} | ({"modules": str(folder)} if folder is not None else {})
         case TreeSpec(directory=directory):
-            return "tree", {"tree": str(directory.expanduser().absolute())}
+            return "tree", {"tree": str(user_path(directory).absolute())}
         case HostSpec():
             return "host", {}

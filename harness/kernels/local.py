@@ -25,6 +25,7 @@ from harness.kernels.intake import (
 )
 from harness.model.kernel import DebSpec, FileSpec, HostSpec, TreeSpec
 from harness.parse.foreign import printable
+from harness.userpath import user_path
 
 _STRIP_TIMEOUT_S = 600.0
 _IMAGE_IN_TREE = Path("arch/x86/boot/bzImage")
@@ -202,4 +203,4 @@ def _state(path: Path, limit_bytes: int) -> str:
 
 
 def _expand(path: Path) -> Path:
-    return path.expanduser().absolute()
+    return user_path(path).absolute()

@@ -277,7 +277,7 @@ class TestCommand:
         monkeypatch.setattr(Session, "bench", bench)
         monkeypatch.setattr(Session, "kernels", None)
         monkeypatch.setattr(Session, "resolve", lambda _session, spec: kernel(spec))
-        monkeypatch.setattr(Session, "conditions", lambda _session, _bench, _workload: {"accelerator": "tcg"})
+        monkeypatch.setattr(Session, "conditions", lambda _session, _bench: {"accelerator": "tcg"})
         monkeypatch.setattr(
             Session,
             "ab_loop",
@@ -351,7 +351,7 @@ class TestCommand:
         self, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         run_command(["bisect", "debian:6.1", "debian:7.3", "--max-boots", "10"])
-        monkeypatch.setattr(Session, "conditions", lambda _session, _bench, _workload: {"accelerator": "kvm"})
+        monkeypatch.setattr(Session, "conditions", lambda _session, _bench: {"accelerator": "kvm"})
         assert run_command(["bisect", "--resume"]) == ExitCode.USAGE
         assert "host.accelerator tcg (now kvm)" in capsys.readouterr().err
 

@@ -143,7 +143,7 @@ def test_recipes_are_told_apart(tmp_path: Path):
     ("settings", "said"),
     [
         (BuildSettings(config="mikro"), "cannot read the configuration mikro"),
-        (BuildSettings(config="~nobody-of-this-name/x"), "cannot read the configuration ~nobody"),
+        (BuildSettings(config="~nobody-of-this-name/x"), "cannot look at ~nobody"),
         (BuildSettings(fragments=(Path("nowhere.config"),)), "cannot read the configuration nowhere.config"),
         (BuildSettings(fragments=(Path("/dev/null"),)), "sets no option"),
     ],
