@@ -19,6 +19,7 @@ _DEPMOD_TIMEOUT_S = 300.0
 # Debian ships a note of 98 bytes in place of the real System.map.
 _SMALLEST_SYSTEM_MAP_BYTES = 4096
 
+_LISTS = ("modules.order", "modules.builtin", "modules.builtin.modinfo")
 # Hardware that no guest of kab has: a third of the full flavour (142 of 378 MiB of 6.1). What needs it from outside is
 # of the same kind (soundwire, USB gadgets, laptop keys).
 _DROPPED = ("sound/", "drivers/gpu/", "drivers/media/", "drivers/net/wireless/", "drivers/staging/")
@@ -37,6 +38,8 @@ class Pieces:
     config: Path | None = None
     system_map: Path | None = None
     changelog: Path | None = None
+    # Lists of modules that lie elsewhere than the modules: from 7.0 on they are in another package.
+    lists: tuple[Path, ...] = ()
 
 
 def unpack_packages(packages: Sequence[Path], into: Path) -> list[Path]:
@@ -96,6 +99,9 @@ def find_pieces(roots: Sequence[Path], *, what: str) -> Pieces:
         version=header.version,
         vmlinuz=image,
         modules=modules,
+        lists=tuple(
+            folder / name for name in _LISTS for folder, root in folders if optional(folder / name, root) is not None
+        ),
         config=_first([*_each(boots, f"config-{release}"), *_each(folders, "config")]),
         system_map=_first([*_each(boots, f"System.map-{release}"), *_each(folders, "System.map")]),
         changelog=_first([*_each(documents, "changelog.Debian.gz"), *_each(documents, "changelog.gz")]),
@@ -128,7 +134,7 @@ def assemble(pieces: Pieces, entry: Path, *, scratch: Path) -> dict[str, str]:
             facts[key] = name
     if pieces.modules is not None:
         facts["modules"] = f"lib/modules/{pieces.release}"
-        _place_modules(pieces.modules, entry / facts["modules"], place)
+        _place_modules(pieces.modules, pieces.lists, entry / facts["modules"], place)
         process.run(["depmod", "-b", entry, pieces.release], timeout_s=_DEPMOD_TIMEOUT_S)
     # Of a package's image only the file's name means something to people.
     named = pieces.vmlinuz.name if pieces.vmlinuz.is_relative_to(scratch) else str(pieces.vmlinuz)
@@ -137,11 +143,13 @@ def assemble(pieces: Pieces, entry: Path, *, scratch: Path) -> dict[str, str]:
     return facts
 
 
-def _place_modules(source: Path, target: Path, place: Callable[[Path, Path], None]) -> None:
+def _place_modules(source: Path, lists: Sequence[Path], target: Path, place: Callable[[Path, Path], None]) -> None:
     target.mkdir(parents=True)
-    for name in ("modules.order", "modules.builtin", "modules.builtin.modinfo"):
-        if optional(source / name, source) is not None:
-            place(source / name, target / name)
+    for name in _LISTS:
+        own = [source / name] if optional(source / name, source) is not None else []
+        found = next((path for path in (*own, *lists) if path.name == name), None)
+        if found is not None:
+            place(found, target / name)
     for path in module_files(source):
         relative = path.relative_to(source / "kernel")
         if not str(relative).startswith(_DROPPED):
