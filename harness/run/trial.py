@@ -174,7 +174,7 @@ def run_trial(bench: Bench, experiment: Experiment, spec: TrialSpec, kernel: Ker
     killed = next((finding for finding in findings if finding.kind is FindingKind.OOM), None)
     if outcome is Outcome.WORKLOAD_FAILED and killed is not None:
         # What was killed is what failed, and not by its own doing.
-        outcome, message = Outcome.USERSPACE_DIED, f"memory ran out in the guest: {killed.message}; then {message}"
+        outcome, message = Outcome.USERSPACE_DIED, f"memory ran out in the guest: {_brief(killed)}; then {message}"
     measured = record.measurement
     return Trial(
         spec=spec,
@@ -189,6 +189,12 @@ def run_trial(bench: Bench, experiment: Experiment, spec: TrialSpec, kernel: Ker
         started=started,
         duration_s=time.monotonic() - since,
     )
+
+
+def _brief(killed: Finding) -> str:
+    """An OOM kill without the sizes that follow the process's name: "Out of memory: Killed process 93 (fio)"."""
+    start, closed, _ = killed.message.partition(") total-vm")
+    return f"{start}{closed and ')'}".removesuffix(",")
 
 
 def _boot_and_measure(bench: Bench, experiment: Experiment, spec: TrialSpec, kernel: Kernel, record: _Record) -> None:

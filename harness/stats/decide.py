@@ -90,7 +90,8 @@ def _fault_reason(faulty: Mapping[Arm, Fault], healthy: frozenset[Arm]) -> str:
         for arm, fault in sorted(faulty.items())
     ]
     parts += [f"the {arm} ran" for arm in sorted(healthy - set(faulty))]
-    return "; ".join(parts) + ": speed cannot be compared with a kernel that fails"
+    what = "a kernel that fails" if any(fault.outcome.is_kernel_fault for fault in faulty.values()) else "failed boots"
+    return "; ".join(parts) + f": speed cannot be compared with {what}"
 
 
 _FAILED = {

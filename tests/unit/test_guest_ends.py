@@ -153,8 +153,8 @@ def test_a_workload_that_the_kernel_killed_for_want_of_memory_is_named(
     failed = WorkloadError("fio failed in the guest with status 137")
     killed = made(monkeypatch, tmp_path, failed, f"{READY}{OOM.format(name='fio')}")
     assert killed.outcome is Outcome.USERSPACE_DIED
-    assert killed.message.startswith("memory ran out in the guest: Out of memory: Killed process 93 (fio)")
-    assert killed.message.endswith("then fio failed in the guest with status 137")
+    said = "memory ran out in the guest: Out of memory: Killed process 93 (fio); then "
+    assert killed.message == said + failed.message
     assert made(monkeypatch, tmp_path, failed, READY).outcome is Outcome.WORKLOAD_FAILED
 
 

@@ -191,6 +191,15 @@ def test_a_stopped_run_is_final_and_says_why() -> None:
     assert "disk full" in decision.reason
 
 
+@pytest.mark.parametrize("outcome", [Outcome.WORKLOAD_FAILED, Outcome.USERSPACE_DIED])
+def test_a_reason_accuses_no_kernel_of_what_is_not_its_fault(outcome: Outcome) -> None:
+    trials = trials_of(1, LOCK)
+    bad = failed(by_arm(trials, Arm.CANDIDATE), outcome)
+    decision = decide(AUTO, METRICS, [by_arm(trials, Arm.BASELINE), bad, bad])
+    assert decision.verdict is Verdict.INCONCLUSIVE
+    assert decision.reason.endswith("the baseline ran: speed cannot be compared with failed boots")
+
+
 @pytest.mark.parametrize("outcome", [Outcome.CRASHED, Outcome.BOOT_FAILED, Outcome.CORRUPTED])
 @pytest.mark.parametrize("arm", list(Arm))
 def test_a_kernel_that_fails_is_never_faster_slower_or_same(outcome: Outcome, arm: Arm) -> None:
