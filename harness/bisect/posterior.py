@@ -12,7 +12,6 @@ from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from harness.bisect.evidence import Floats, Noise, Sums
 
@@ -174,7 +173,7 @@ def classes_of(
     return Classes(
         edges=np.concatenate([part[0] for part in parts]),
         gaps=gaps,
-        mass=np.exp(log_mass - special.logsumexp(log_mass)),
+        mass=np.exp(log_mass - np.logaddexp.reduce(log_mass)),
         first=first,
         other=other,
         bounds=bounds,

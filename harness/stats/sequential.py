@@ -16,7 +16,8 @@ from typing import Self
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import special
+
+from harness.stats import student
 
 # Nothing is decided on fewer blocks, whatever the error.
 MIN_BLOCKS = 4
@@ -116,13 +117,13 @@ class Estimate:
             return math.inf
         level = nominal_level(error, max_blocks)
         return min(
-            -float(special.stdtrit(self.blocks - 1, level / 2)) * self.paired_error,
-            -float(special.stdtrit(self.welch_freedom, level / 2)) * self.welch_error,
+            -student.quantile(self.blocks - 1, level / 2) * self.paired_error,
+            -student.quantile(self.welch_freedom, level / 2) * self.welch_error,
         )
 
     def p_value(self) -> float:
         """Smaller of both two-sided p values against "the arms are equal", for one look and one test."""
         return 2 * min(
-            float(special.stdtr(self.blocks - 1, -abs(self.mean) / self.paired_error)),
-            float(special.stdtr(self.welch_freedom, -abs(self.mean) / self.welch_error)),
+            student.probability(self.blocks - 1, -abs(self.mean) / self.paired_error),
+            student.probability(self.welch_freedom, -abs(self.mean) / self.welch_error),
         )

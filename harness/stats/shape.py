@@ -4,7 +4,8 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from scipy import special
+
+from harness.stats import student
 
 # Fewer boots than this show no shape.
 _MIN_HUMP_BOOTS = 8
@@ -40,4 +41,4 @@ def drifts(values: Sequence[float]) -> bool:
     if abs(correlation) >= 1:
         return True
     t = abs(correlation) * math.sqrt((n - 2) / (1 - correlation**2))
-    return bool(2 * special.stdtr(n - 2, -t) < _DRIFT_ERROR)
+    return 2 * student.probability(n - 2, -t) < _DRIFT_ERROR
