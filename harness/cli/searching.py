@@ -89,7 +89,6 @@ def search(
     with session.bench(
         first, accelerator=accelerator, connect=request.connect, destroy_data=destroy_data, experiment=experiment
     ) as bench:
-        bench.disks.check(experiment.disk)
         wanted = BisectRequest(
             experiment=experiment,
             plan=plan,

@@ -55,7 +55,7 @@ class Session(StoredSession):
     ) -> Iterator[Bench]:
         """All that trials need. ``accelerator`` is "kvm", "tcg" or "auto": found out by booting `probe_kernel`.
 
-        Where `experiment` would need more memory or disk than there is, it is refused before that.
+        An `experiment` whose disk cannot be had, or that needs more memory or room than there is, is refused before that.
         """
         image = self.images.ensure(progress=self.progress.note)
         with Connection(connect or self.settings.connect or "embed", paths=self.paths, lease=self.lease) as connection:
@@ -76,6 +76,7 @@ class Session(StoredSession):
                 host=fingerprint(connection.host.root),
             )
             if experiment is not None:
+                bench.disks.check(experiment.disk)
                 self._check_room(experiment, connection.host)
             chosen = self._accelerator(bench, hypervisor, probe_kernel, accelerator or "auto")
             yield replace(bench, accelerator=chosen)
@@ -118,7 +119,6 @@ class Session(StoredSession):
             destroy_data=destroy_data,
             experiment=experiment,
         ) as bench:
-            bench.disks.check(experiment.disk)
             return self.ab_loop(bench).execute(
                 AbRequest(
                     experiment=experiment,

@@ -66,7 +66,6 @@ def test(
             destroy_data=destroy_data,
             experiment=experiment,
         ) as bench:
-            bench.disks.check(experiment.disk)
             conditions = {**session.conditions(bench), **job_condition(experiment.workload)}
             check_conditions(known, conditions)
             loop = LikenLoop(ab=session.ab_loop(bench), error=allowed, max_boots=max_boots)
