@@ -55,7 +55,7 @@ class Session(StoredSession):
     ) -> Iterator[Bench]:
         """All that trials need. ``accelerator`` is "kvm", "tcg" or "auto": found out by booting `probe_kernel`.
 
-        An `experiment` whose disk cannot be had, or that needs more memory or room than there is, is refused before that.
+        An `experiment` whose disk cannot be had, or that needs more memory or room than there is, is refused first.
         """
         image = self.images.ensure(progress=self.progress.note)
         with Connection(connect or self.settings.connect or "embed", paths=self.paths, lease=self.lease) as connection:
