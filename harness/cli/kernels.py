@@ -112,14 +112,14 @@ def verify(specs: tuple[str, ...], every: bool) -> int:
 
     Each run does the same for its kernels before their first boot. The exit status is 131 where something is damaged.
     """
-    from harness.cli.session import Session
+    from harness.cli.stored import StoredSession
     from harness.errors import ExitCode
     from harness.kernels.cache import listed
 
     if specs and every:
         raise click.UsageError("SPEC and --all exclude one another.")
     told: list[tuple[str, str, str]] = []
-    with make_progress(ProgressMode.LINES) as progress, Session(progress) as session:
+    with make_progress(ProgressMode.LINES) as progress, StoredSession(progress) as session:
         for found in session.kernels.verify(specs):
             state = f"damaged: {listed(found.damaged)}" if found.damaged else "fine"
             if found.damaged:
