@@ -25,9 +25,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 import numpy as np
 from scipy import special
 
-from harness.bisect.evidence import KnownNoise
+from harness.bisect.noise import KnownNoise
 from harness.bisect.posterior import EdgePrior
-from harness.bisect.search import Record, Rules, Search
+from harness.bisect.search import EdgeSearch, Observation, Rules
 
 OVERLAPS = (0.05, 0.20, 0.30)
 
@@ -139,7 +139,7 @@ def kab(cell: Cell, world: World) -> Outcome:
     noise = KnownNoise(first_mean=0.0, other_mean=world.gap, spread=1.0) if cell.known else None
     calibration = 0 if cell.known else cell.calibration
     rules = Rules(confidence=cell.confidence, calibration=calibration, build_cost=cell.build_cost, noise=noise)
-    search = Search(EdgePrior(np.ones(cell.kernels - 1), dict(cell.counts)), rules)
+    search = EdgeSearch(EdgePrior(np.ones(cell.kernels - 1), dict(cell.counts)), rules)
     tried: set[int] = set()
     while len(search.records) < cell.cap:
         choice = search.next()
@@ -151,7 +151,7 @@ def kab(cell: Cell, world: World) -> Outcome:
             chance[list(search.skipped)] = 1
             kernel = int(np.argmin(chance))
         tried.add(kernel)
-        search.record(Record(kernel=kernel, value=world.boot(kernel)))
+        search.record(Observation(kernel=kernel, value=world.boot(kernel)))
     result = search.result()
     return Outcome(
         boots=len(search.records),
@@ -281,7 +281,7 @@ def all_cells() -> Iterator[Cell]:
 def time_selection(seed: int) -> None:
     """One step on a ladder of 10000, for each number of edges."""
     for counts in ({1: 1.0}, {0: 0.5, 2: 0.5}, {1: 0.9, 3: 0.1}):
-        search, rng = Search(EdgePrior(np.ones(9999), counts), Rules()), np.random.default_rng(seed)
+        search, rng = EdgeSearch(EdgePrior(np.ones(9999), counts), Rules()), np.random.default_rng(seed)
         slow = (2000, 7000) if 2 in counts else (7000, 10000)
         times = []
         for _ in range(40):
@@ -291,7 +291,7 @@ def time_selection(seed: int) -> None:
             if choice is None:
                 break
             state = slow[0] <= choice.kernel < slow[1]
-            search.record(Record(kernel=choice.kernel, value=1.05 * state + rng.standard_normal()))
+            search.record(Observation(kernel=choice.kernel, value=1.05 * state + rng.standard_normal()))
         print(f"selection at n=10000, edges {sorted(counts)}: worst of {len(times)} steps {1000 * max(times):.0f} ms")
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
 

@@ -32,10 +32,10 @@ from bisect_sim import NOISES, Cell, World
 # The order matters: bisect_sim keeps BLAS to one thread before numpy is imported.
 import numpy as np  # isort: skip
 
-from harness.bisect.quiet import GIVE_UP
-from harness.bisect.standing import stand
+from harness.bisect.fold import stand
+from harness.bisect.nullsearch import GIVE_UP
 from harness.cli.progress import ShownProgress
-from harness.model.bisection import Answer, BisectionOutcome, BisectionPlan, PartRole, PlannedRung
+from harness.model.bisection import Answer, BisectionOutcome, BisectionPlan, PlannedRung, SubrunRole
 from harness.model.experiment import Experiment, TrialSpec
 from harness.model.guest import Accelerator
 from harness.model.history import Step
@@ -129,14 +129,14 @@ def search(cell: PipelineCell, seed: int, number: int) -> Searched:
         loop = BisectLoop(ab=ab, bisections=store.bisections, resolve=kernel, changes=unlisted)
         run, outcome = loop.execute(request)
         standing = stand(stored_evidence(store, store.bisections, store.run(run.id), request.plan), METRICS)
-        boots = Counter({part.role: 0 for part in store.bisections.parts(run.id)})
-        for part in store.bisections.parts(run.id):
+        boots = Counter({part.role: 0 for part in store.bisections.subruns(run.id)})
+        for part in store.bisections.subruns(run.id):
             boots[part.role] += len(store.run(part.run_id).trials)
     return Searched(
         verdict=verdict_of(world, outcome, cell.spread * world.gap < math.log1p(standing.looked_for)),
-        ends=boots[PartRole.ENDS],
+        ends=boots[SubrunRole.ENDS],
         search=len(run.trials),
-        proofs=boots[PartRole.PROOF],
+        proofs=boots[SubrunRole.PROOF],
         warned=bool(standing.warnings) or outcome.missed > GIVE_UP,
         missed=outcome.missed,
     )

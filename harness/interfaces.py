@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol
 
-from harness.model.bisection import BisectionOutcome, BisectionPlan, Mark, Part, SearchView, Twin
+from harness.model.bisection import BisectionOutcome, BisectionPlan, IdenticalBuild, Mark, SearchView, Subrun
 from harness.model.experiment import TrialSpec
 from harness.model.guest import AttachedDisk, BootPlan, CommandResult, DiskSpec
 from harness.model.kernel import Kernel
@@ -130,17 +130,17 @@ class Bisections(Protocol):
     def marks(self, run_id: str) -> tuple[Mark, ...]:
         """All marks, in the order they were made."""
 
-    def add_twin(self, run_id: str, twin: Twin) -> None:
+    def add_identical_build(self, run_id: str, identical: IdenticalBuild) -> None:
         """Note that a rung's kernel is that of another one."""
 
-    def twins(self, run_id: str) -> tuple[Twin, ...]:
-        """All twins, in the order they were found."""
+    def identical_builds(self, run_id: str) -> tuple[IdenticalBuild, ...]:
+        """All identical builds, in the order they were found."""
 
-    def add_part(self, run_id: str, part: Part) -> None:
+    def add_subrun(self, run_id: str, subrun: Subrun) -> None:
         """Note an A/B run that is going to be made."""
 
-    def parts(self, run_id: str) -> tuple[Part, ...]:
-        """All parts, in the order they were noted."""
+    def subruns(self, run_id: str) -> tuple[Subrun, ...]:
+        """All subruns, in the order they were noted."""
 
     def finish(self, run_id: str, outcome: BisectionOutcome) -> None:
         """Store the outcome and close the run."""

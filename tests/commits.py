@@ -8,19 +8,20 @@ from dataclasses import dataclass, replace
 from factories import run, workload
 from ladders import FAST, NOISE, SLOW
 
-from harness.bisect.findings import Evidence
-from harness.bisect.standing import Standing, stand
+from harness.bisect.evidence import Evidence
+from harness.bisect.fold import stand
+from harness.bisect.view import Standing
 from harness.model.bisection import (
     Answer,
     BisectionOutcome,
     BisectionPlan,
-    CounterProof,
     Edge,
     EdgeKind,
     Mark,
-    Part,
-    PartRole,
     PlannedRung,
+    RevertTest,
+    Subrun,
+    SubrunRole,
 )
 from harness.model.experiment import Arm, Experiment, TrialSpec
 from harness.model.metrics import METRICS
@@ -116,7 +117,7 @@ class Story:
     evidence: Evidence
     standing: Standing
     outcome: BisectionOutcome
-    parts: Mapping[str, Run]
+    subruns: Mapping[str, Run]
 
 
 def _decided(experiment: Experiment, trials: Sequence[Trial], metric: str) -> Decision:
@@ -175,7 +176,7 @@ def story(
     proofs, found, parts = [], [], {}
     for after, kind in edges:
         before = (befores or {}).get(after, after - 1)
-        proof = Part(role=PartRole.PROOF, before=before, after=after, run_id=f"proof-{after}")
+        proof = Subrun(role=SubrunRole.PROOF, before=before, after=after, run_id=f"proof-{after}")
         made = ab((arm(before), arm(after)), 6)
         decision = _decided(experiment, made, "queue_depth")
         proofs.append((proof, made, decision))
@@ -189,14 +190,14 @@ def story(
         far = max(rung for rung in range(searched.last + 1) if slow(rung)) if kind is EdgeKind.REMOVED else min(
             rung for rung in range(searched.last + 1) if slow(rung)
         )  # fmt: skip
-        undo = CounterProof(
+        undo = RevertTest(
             kind=OperationKind.REVERT if kind is EdgeKind.REMOVED else OperationKind.PICK,
             far=far,
             spec=f"{searched.rungs[far].spec}+revert=x",
             reason=counter if isinstance(counter, str) else "",
         )
         if not isinstance(counter, str):
-            part = Part(role=PartRole.COUNTERPROOF, before=far, after=after, run_id=f"counter-{after}")
+            part = Subrun(role=SubrunRole.REVERT_TEST, before=far, after=after, run_id=f"counter-{after}")
             made = ab((arm(far), (f"{far}-undone", not counter)), 6)
             said = _decided(experiment, made, "queue_depth")
             proofs.append((part, made, said))
@@ -206,7 +207,7 @@ def story(
             Edge(
                 before=before, after=after, kind=kind, proof_run=proof.run_id, verdict=decision.verdict,
                 reason=decision.reason, culprit=here if before == after - 1 else None,
-                counterproof=undo if here else None,
+                revert_test=undo if here else None,
             )
         )  # fmt: skip
     evidence = Evidence(
@@ -231,4 +232,4 @@ def story(
         answer=Answer.FOUND, reason="each edge is proven by A/B of its neighbours", metric="queue_depth",
         probability=0.998, edges=tuple(found),
     )  # fmt: skip
-    return Story(run=searching, evidence=evidence, standing=stand(evidence, METRICS), outcome=outcome, parts=parts)
+    return Story(run=searching, evidence=evidence, standing=stand(evidence, METRICS), outcome=outcome, subruns=parts)

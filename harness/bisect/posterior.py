@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.bisect.evidence import Floats, Noise, Sums
+from harness.bisect.noise import Floats, Noise, Sums
 
 Ints = NDArray[np.int64]
 
@@ -137,11 +137,11 @@ class Classes:
 
 
 def classes_of(
-    prior: EdgePrior, noise: Noise, bounds: Ints, sums: Sums, twins: Sequence[tuple[int, int]] = ()
+    prior: EdgePrior, noise: Noise, bounds: Ints, sums: Sums, tied: Sequence[tuple[int, int]] = ()
 ) -> Classes:
     """The posterior: ``bounds`` are the measured kernels in order, both ends among them; ``sums`` their values.
 
-    ``twins`` are pairs of indices into ``bounds``: one kernel at two places, so that their states are equal.
+    ``tied`` are pairs of indices into ``bounds``: one kernel at two places, so that their states are equal.
     """
     zero = np.zeros(1)
     prefix = Sums(
@@ -167,8 +167,8 @@ def classes_of(
     first = whole - other
     log_mass = np.concatenate([part[2] for part in parts]) + noise.log_marginal(first, other)
     gaps = np.concatenate([part[1] for part in parts], axis=1)
-    for one, twin in twins:
-        between = ((gaps >= min(one, twin)) & (gaps < max(one, twin))).sum(axis=0)
+    for one, place in tied:
+        between = ((gaps >= min(one, place)) & (gaps < max(one, place))).sum(axis=0)
         log_mass = np.where(between % 2 == 1, -np.inf, log_mass)
     return Classes(
         edges=np.concatenate([part[0] for part in parts]),

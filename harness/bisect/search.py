@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.bisect.evidence import FAR, Floats, LearnedNoise, Noise, Sums, weights_of
+from harness.bisect.noise import FAR, Floats, LearnedNoise, Noise, Sums, weights_of
 from harness.bisect.posterior import Classes, EdgePrior, Ints, classes_of, probability_other
 from harness.bisect.select import Choice, select
 from harness.stats.sequential import RESOLUTION
@@ -23,7 +23,7 @@ _GUESS = 6
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Record:
+class Observation:
     """One step of a search: a boot of a kernel with its value (log of the metric), or None: it cannot be tested."""
 
     kernel: int
@@ -70,17 +70,17 @@ class Result:
     warnings: tuple[str, ...] = ()
 
 
-class Search:
+class EdgeSearch:
     """A search in progress. The same records in the same order give the same search: resuming is replaying."""
 
     def __init__(self, prior: EdgePrior, rules: Rules) -> None:
         self.prior = prior
         self.rules = rules
-        self.records: list[Record] = []
+        self.records: list[Observation] = []
         self._values: dict[int, list[float]] = {}
         self._skipped: set[int] = set()
         # Kernel -> the first one that it is identical to.
-        self._twins: dict[int, int] = {}
+        self._same: dict[int, int] = {}
         self._classes: Classes | None = None
 
     @property
@@ -93,7 +93,7 @@ class Search:
         """First and last kernel."""
         return 0, self.prior.places
 
-    def record(self, step: Record) -> None:
+    def record(self, step: Observation) -> None:
         """Take in one step. Raises ValueError for a kernel outside the ladder, or an end that cannot be tested."""
         if not 0 <= step.kernel < self.kernels:
             raise ValueError(f"kernel {step.kernel} is not on a ladder of {self.kernels}")
@@ -109,35 +109,35 @@ class Search:
         self.records.append(step)
         self._classes = None
 
-    def tie(self, kernel: int, twin: int) -> None:
+    def tie(self, kernel: int, same: int) -> None:
         """Two kernels of the ladder are one and the same: their states are equal, and a boot of one is one of both.
 
         Raises ValueError for a kernel outside the ladder, and where both ends would be one kernel.
         """
-        if not 0 <= min(kernel, twin) <= max(kernel, twin) < self.kernels:
-            raise ValueError(f"kernels {kernel} and {twin} are not both on a ladder of {self.kernels}")
-        kernel, twin = self._own(kernel), self._own(twin)
-        if {kernel, twin} == set(self.ends):
+        if not 0 <= min(kernel, same) <= max(kernel, same) < self.kernels:
+            raise ValueError(f"kernels {kernel} and {same} are not both on a ladder of {self.kernels}")
+        kernel, same = self._own(kernel), self._own(same)
+        if {kernel, same} == set(self.ends):
             raise ValueError("both ends of the ladder are the same kernel")
-        if kernel != twin:
+        if kernel != same:
             # An end keeps its boots: they teach the noise.
             if kernel in self.ends:
-                kernel, twin = twin, kernel
-            for other, own in self._twins.items():
+                kernel, same = same, kernel
+            for other, own in self._same.items():
                 if own == kernel:
-                    self._twins[other] = twin
-            self._twins[kernel] = twin
+                    self._same[other] = same
+            self._same[kernel] = same
             self._classes = None
 
     def _own(self, kernel: int) -> int:
-        """The kernel that stands for it and all its twins."""
-        return self._twins.get(kernel, kernel)
+        """The kernel that stands for it and all that are identical with it."""
+        return self._same.get(kernel, kernel)
 
     def _untestable(self) -> list[int]:
-        """Kernels that cannot be tested, and their twins."""
-        return [*self._skipped, *(kernel for kernel, twin in self._twins.items() if twin in self._skipped)]
+        """Kernels that cannot be tested, and builds identical with them."""
+        return [*self._skipped, *(kernel for kernel, same in self._same.items() if same in self._skipped)]
 
-    def replay(self, steps: Iterable[Record]) -> "Search":
+    def replay(self, steps: Iterable[Observation]) -> "EdgeSearch":
         """Take in many steps; the search itself, for chaining."""
         for step in steps:
             self.record(step)
@@ -181,10 +181,10 @@ class Search:
             values = [value for kernel in measured[states == state] for value in self._values[int(kernel)]]
             if not values:
                 continue
-            expected = Record(kernel=choice.kernel, value=float(np.median(values)))
-            later = Search(self.prior, self.rules).replay([*self.records, expected])
-            for kernel, twin in self._twins.items():
-                later.tie(kernel, twin)
+            expected = Observation(kernel=choice.kernel, value=float(np.median(values)))
+            later = EdgeSearch(self.prior, self.rules).replay([*self.records, expected])
+            for kernel, same in self._same.items():
+                later.tie(kernel, same)
             upcoming = later.next()
             if upcoming is not None and upcoming.kernel not in found:
                 found.append(upcoming.kernel)
@@ -193,10 +193,10 @@ class Search:
     def classes(self) -> Classes:
         """The posterior; both ends must have been measured, unless the noise is known."""
         if self._classes is None:
-            bounds = np.array(sorted({*self._values, *self.ends, *self._twins, *self._twins.values()}), dtype=np.int64)
+            bounds = np.array(sorted({*self._values, *self.ends, *self._same, *self._same.values()}), dtype=np.int64)
             at = {int(kernel): index for index, kernel in enumerate(bounds)}
-            twins = [(at[kernel], at[twin]) for kernel, twin in self._twins.items()]
-            self._classes = classes_of(self.prior, self._noise(), bounds, self._sums(bounds), twins)
+            tied = [(at[kernel], at[same]) for kernel, same in self._same.items()]
+            self._classes = classes_of(self.prior, self._noise(), bounds, self._sums(bounds), tied)
         return self._classes
 
     def probability_other(self) -> Floats:
@@ -285,7 +285,7 @@ class Search:
 
     def _costs(self) -> Floats:
         costs = np.full(self.kernels, self.rules.build_cost)
-        costs[[*self._values, *self._twins]] = 0.0
+        costs[[*self._values, *self._same]] = 0.0
         return costs
 
     def _bootable(self) -> Floats:
@@ -294,7 +294,7 @@ class Search:
         for kernel in self._skipped:
             shadow = _SKIP_SHADOW ** np.abs(np.arange(self.kernels) - kernel)
             bootable *= 1 - _SKIP_SHADOW * shadow
-        bootable[[*self._values, *self._twins]] = 1.0
+        bootable[[*self._values, *self._same]] = 1.0
         bootable[self._untestable()] = 0.0
         return bootable
 

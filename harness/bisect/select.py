@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.bisect.evidence import Floats, Noise, density
+from harness.bisect.noise import Floats, Noise, density
 from harness.bisect.posterior import Classes, EdgePrior, Ints, probability_other
 
 # Classes that selection looks at: the heaviest that hold this much of the posterior, and not more than that many.

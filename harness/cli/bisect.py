@@ -153,7 +153,8 @@ _ASKED = (
 @click.argument("run", required=False)
 def status(run: str | None) -> None:
     """Show the strip of a search, and what comes next."""
-    from harness.bisect.standing import stand, view_of
+    from harness.bisect.fold import stand
+    from harness.bisect.view import view_of
     from harness.cli.stored import StoredSession
     from harness.cli.storedsearch import stored_search
     from harness.cli.strip import edges_sentence, next_sentence, strip_line
@@ -218,7 +219,8 @@ def log(run: str | None, git: bool) -> None:
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 def replay(file: Path) -> None:
     """Make the search of a log FILE again, without a boot: every step, and what is believed at its end."""
-    from harness.bisect.standing import stand, view_of
+    from harness.bisect.fold import stand
+    from harness.bisect.view import view_of
     from harness.cli.strip import edges_sentence, next_sentence, strip_line
     from harness.config.textfile import read_text_file
     from harness.errors import ConfigError

@@ -23,6 +23,7 @@ from harness.cli.session import Session, check_job
 from harness.cli.treesuspects import check_packages, tree_lister
 from harness.config import Request, build_experiment, load_workloads
 from harness.errors import ConfigError
+from harness.history.changelog import changes_between
 from harness.kbuild.ahead import BuildAhead
 from harness.kernels.changelog import read_changelog
 from harness.model.bisection import BisectionOutcome, BisectionPlan, EdgeWish, FoundEdge
@@ -31,7 +32,6 @@ from harness.model.history import Step
 from harness.model.kernel import Kernel
 from harness.model.run import Run
 from harness.model.trial import Stage
-from harness.parse.changelog import changes_between
 from harness.parse.diskspec import disk_text, filesystem_text
 from harness.parse.plainjson import to_plain
 from harness.parse.units import fraction_text, parse_fraction

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from harness.bisect.standing import stand
+from harness.bisect.fold import stand
 from harness.cli.reports import Reports
 from harness.cli.stored import StoredSession
 from harness.cli.storedsearch import stored_search
@@ -30,12 +30,14 @@ def tell(
     found, evidence = stored_search(session, run_id)
     outcome = with_suspects(session, evidence.plan, found.experiment, outcome, tree)
     standing = stand(evidence, METRICS)
-    parts = {part.run_id: session.store.run(part.run_id) for part, _, _ in evidence.proofs} if reports.mail else {}
+    subruns = (
+        {subrun.run_id: session.store.run(subrun.run_id) for subrun, _, _ in evidence.proofs} if reports.mail else {}
+    )
     told = (found, evidence, standing, outcome, METRICS)
     click.echo(bisection_summary(*told), err=reports.take_stdout)
     reports.write(
         {
-            "mail": lambda: list_mail(*told, parts=parts),
+            "mail": lambda: list_mail(*told, subruns=subruns),
             "json": lambda: json.dumps(search_to_json(*told), indent=1) + "\n",
             "html": lambda: bisection_html(*told),
         }

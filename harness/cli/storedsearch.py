@@ -1,6 +1,6 @@
 """A stored search, with all that is known of it."""
 
-from harness.bisect.findings import Evidence
+from harness.bisect.evidence import Evidence
 from harness.cli.stored import StoredSession
 from harness.errors import ConfigError
 from harness.model.run import Run

@@ -42,8 +42,8 @@ def test(
     from harness.parse.foreign import printable
     from harness.parse.units import parse_fraction
     from harness.render.jobidentity import job_condition
+    from harness.run.classify import ClassifyLoop, check_conditions, sides_of_ab, sides_of_search
     from harness.run.evidence import stored_evidence
-    from harness.run.liken import LikenLoop, check_conditions, likeness_of_ab, likeness_of_search
 
     allowed = 0.01 if error is None else parse_fraction(error)
     if not 0 < allowed < 0.5:
@@ -52,10 +52,10 @@ def test(
         stored = session.store.run(like)
         plan = session.store.bisections.plan(stored.id)
         if plan is None:
-            known = likeness_of_ab(stored, session.store.decision(stored.id), METRICS)
+            known = sides_of_ab(stored, session.store.decision(stored.id), METRICS)
         else:
             evidence = stored_evidence(session.store, session.store.bisections, stored, plan)
-            known = likeness_of_search(stored, evidence, METRICS)
+            known = sides_of_search(stored, evidence, METRICS)
         experiment = stored.experiment
         check_job(experiment.workload)
         kernel = session.resolve(spec)
@@ -68,7 +68,7 @@ def test(
         ) as bench:
             conditions = {**session.conditions(bench), **job_condition(experiment.workload)}
             check_conditions(known, conditions)
-            loop = LikenLoop(ab=session.ab_loop(bench), error=allowed, max_boots=max_boots)
+            loop = ClassifyLoop(ab=session.ab_loop(bench), error=allowed, max_boots=max_boots)
             run, decision = loop.execute(
                 known, kernel, spec=spec, conditions=conditions, host=bench.host, command=("kab", *sys.argv[1:])
             )

@@ -125,7 +125,7 @@ def _from_variable(environment: Mapping[str, str], name: str) -> str | None:
 def _best(sources: Iterable[AptSource], suite: re.Pattern[str], *, folder: str) -> str | None:
     """The URI that is Debian's own rather than a third party's with the same suite name; the first among equals."""
 
-    def likeness(source: AptSource) -> int:
+    def classify(source: AptSource) -> int:
         signed = "debian-archive" in source.signed_by
         return 2 * signed + (urlsplit(source.uri).path.rstrip("/").endswith(f"/{folder}"))
 
@@ -134,9 +134,9 @@ def _best(sources: Iterable[AptSource], suite: re.Pattern[str], *, folder: str) 
         for source in sources
         if "main" in source.components and any(suite.fullmatch(name.strip("/")) for name in source.suites)
     ]
-    for source in sorted(candidates, key=likeness, reverse=True):
+    for source in sorted(candidates, key=classify, reverse=True):
         uri = _plain_uri(source.uri)
-        if uri is not None and likeness(source) > 0:
+        if uri is not None and classify(source) > 0:
             return uri
     return None
 

@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.bisect.configline import effect_of, order_changes
 from harness.errors import ConfigError
+from harness.history.configline import effect_of, order_changes
 from harness.host.files import write_atomically
 from harness.kbuild.configfile import read_config
 from harness.model.bisection import PlannedRung

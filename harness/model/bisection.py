@@ -1,12 +1,13 @@
-"""A stored search over a ladder: its plan, what was marked by hand, its parts, and its outcome."""
+"""A stored search over a ladder: its plan, what was marked by hand, its subruns, and its outcome."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness.errors import ExitCode
 from harness.model.history import Suspect, TreeListing
 from harness.model.kconfig import OptionEffect
 from harness.model.source import Commit, OperationKind
+from harness.model.stored import STORED_AS
 from harness.model.verdict import Verdict
 
 
@@ -37,14 +38,15 @@ class EdgeWish(StrEnum):
     BOTH = "both"
 
 
-class PartRole(StrEnum):
+class SubrunRole(StrEnum):
     """What an A/B run is for inside a bisection."""
 
     ENDS = "ends"
     # An edge's neighbours against each other.
     PROOF = "proof"
     # The far end of the slow stretch against itself with the culprit reverted (removed edge) or applied (restored one).
-    COUNTERPROOF = "counterproof"
+    # The word in what was stored before it was called so.
+    REVERT_TEST = "counterproof"
 
 
 class Answer(StrEnum):
@@ -125,7 +127,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Twin:
+class IdenticalBuild:
     """A rung whose kernel turned out to be, bit by bit, that of another rung: their states are one."""
 
     rung: int
@@ -135,21 +137,21 @@ class Twin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class Subrun:
     """An A/B run that belongs to a bisection; noted before it is made.
 
-    Of ends and proofs `before` and `after` are the arms. Of a counterproof `before` is the far rung, its baseline,
+    Of ends and proofs `before` and `after` are the arms. Of a revert test `before` is the far rung, its baseline,
     and `after` the culprit's rung; its candidate is `before` with the culprit reverted or applied.
     """
 
-    role: PartRole
+    role: SubrunRole
     before: int
     after: int
     run_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class CounterProof:
+class RevertTest:
     """What the far end of the slow stretch does with the culprit reverted (removed edge) or applied (restored one)."""
 
     # OperationKind.REVERT or PICK.
@@ -191,7 +193,7 @@ class Edge:
     culprit: Commit | None = None
     # Between two configurations: what the step between the neighbours did.
     options: OptionEffect | None = None
-    counterproof: CounterProof | None = None
+    revert_test: RevertTest | None = field(default=None, metadata={STORED_AS: "counterproof"})
 
     @property
     def proven(self) -> bool:

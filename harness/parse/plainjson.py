@@ -1,12 +1,12 @@
 """Frozen dataclasses to plain JSON values and back, by their type annotations; exact, canonical, no I/O.
 
 A field that the text lacks takes its default (it was written before the field existed); a field that the type lacks is
-an error (it was written by a newer kab).
+an error (it was written by a newer kab). A field may be stored under another name (harness.model.stored).
 """
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, fields, is_dataclass
 from datetime import datetime
 from enum import Enum
 from functools import cache
@@ -15,6 +15,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from harness.errors import ConfigError
+from harness.model.stored import STORED_AS
 
 Record = TypeVar("Record")
 
@@ -22,7 +23,7 @@ Record = TypeVar("Record")
 def to_plain(value: Any) -> Any:
     """`value` as nothing but dict, list, str, int, float, bool and None."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: to_plain(getattr(value, field.name)) for field in fields(value)}
+        return {_stored_name(field): to_plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):
@@ -86,11 +87,15 @@ def decode(hint: Any, data: Any) -> Any:
 
 
 def _decode_record(kind: Any, data: Mapping[str, Any]) -> Any:
-    known = {field.name for field in fields(kind)}
-    unknown = sorted(set(data) - known)
+    known = {_stored_name(field): field.name for field in fields(kind)}
+    unknown = sorted(set(data) - set(known))
     if unknown:
         raise ValueError(f"{kind.__name__} has no {', '.join(unknown)}")
-    return kind(**{name: decode(_hints(kind)[name], item) for name, item in data.items()})
+    return kind(**{known[name]: decode(_hints(kind)[known[name]], item) for name, item in data.items()})
+
+
+def _stored_name(field: "Field[Any]") -> str:
+    return str(field.metadata.get(STORED_AS, field.name))
 
 
 def _decode_union(arguments: tuple[Any, ...], data: Any) -> Any:

@@ -4,8 +4,8 @@ import itertools
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
-from harness.bisect.findings import Evidence
-from harness.bisect.standing import Standing
+from harness.bisect.evidence import Evidence
+from harness.bisect.view import Standing
 from harness.model.bisection import Answer, BisectionOutcome, BisectionPlan, Edge, EdgeKind, FoundEdge, RungState
 from harness.model.history import Suspect
 from harness.model.run import Run
@@ -13,9 +13,9 @@ from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
 from harness.parse.foreign import printable
 from harness.report import rungs, suspects, wording
-from harness.report.counter import counter_sentence
 from harness.report.layout import columns, wrap
 from harness.report.numbers import NOTHING, number, scale_for
+from harness.report.reverttest import revert_test_sentence
 from harness.report.witness import explain
 
 # Longer strips are shortened where kernels were not booted, and broken over lines.
@@ -43,7 +43,7 @@ def bisection_summary(
         _rungs(plan, standing, metrics),
         _ends(plan, evidence, standing, metrics),
         _listed("Skipped", _skipped(evidence, standing)),
-        _listed("Not booted, for their code is that of another", _twins(evidence)),
+        _listed("Not booted, for their code is that of another", _identical_builds(evidence)),
         _listed("Mind", standing.warnings),
         _environment(run),
         ["How to repeat", f"  {wording.repeat_command(run)}"],
@@ -159,13 +159,13 @@ def _edge(run: Run, edge: Edge, evidence: Evidence, metrics: Mapping[str, Metric
         if rungs.has_commits(plan):
             lines += [f"    {rungs.full_name(rung)}" for rung in between[:_SET_SHOWN]]
             lines += [f"    and {len(between) - _SET_SHOWN} more"] if len(between) > _SET_SHOWN else []
-    decisions = {part.run_id: decision for part, _, decision in evidence.proofs}
+    decisions = {subrun.run_id: decision for subrun, _, decision in evidence.proofs}
     lines += _proof(edge, decisions.get(edge.proof_run or ""), metrics)
-    if edge.counterproof is not None:
-        leading = wording.deciding(decisions.get(edge.counterproof.run or ""))
+    if edge.revert_test is not None:
+        leading = wording.deciding(decisions.get(edge.revert_test.run or ""))
         figures = wording.figures(leading) if leading else ""
-        said = counter_sentence(plan, edge.counterproof, figures)
-        lines += wrap(f"Counterproof: {said}", indent="  ", hang="    ")
+        said = revert_test_sentence(plan, edge.revert_test, figures)
+        lines += wrap(f"Revert test: {said}", indent="  ", hang="    ")
     if not plan.built:
         lines += _suspects(edge, run)
     return lines
@@ -266,17 +266,18 @@ def _moved(decision: Decision, metrics: Mapping[str, Metric]) -> list[Comparison
 
 def _skipped(evidence: Evidence, standing: Standing) -> Iterable[str]:
     """Kernels that could not be tested, or whose failure counts, and why."""
-    twins = {twin.rung for twin in evidence.twins}
+    identical_builds = {identical.rung for identical in evidence.identical_builds}
     for index, (rung, there) in enumerate(zip(evidence.plan.rungs, standing.rungs, strict=True)):
-        if there.note and (there.state is RungState.SKIP or index not in twins):
+        if there.note and (there.state is RungState.SKIP or index not in identical_builds):
             yield f"{rungs.full_name(rung)}: {there.note}"
 
 
-def _twins(evidence: Evidence) -> Iterable[str]:
+def _identical_builds(evidence: Evidence) -> Iterable[str]:
     """Kernels that are, bit by bit, another one."""
     plan = evidence.plan
-    for twin in evidence.twins:
-        yield f"{rungs.full_name(plan.rungs[twin.rung])}: the same kernel as {rungs.name(plan.rungs[twin.of])}"
+    for identical in evidence.identical_builds:
+        own, other = plan.rungs[identical.rung], plan.rungs[identical.of]
+        yield f"{rungs.full_name(own)}: the same kernel as {rungs.name(other)}"
 
 
 def _listed(title: str, items: Iterable[str]) -> list[str]:

@@ -9,13 +9,13 @@
     boot search 12.0.0 candidate ok 77ab01 {...}
     boot search 13.0.0 candidate crashed 9c21aa {"message": "...", "findings": [...], "samples": {...}}
     skip 4 11 "by hand"                    rung, after so many boots of the search; `unskip` puts it back
-    twin 6 5 12                            rung whose kernel is that of another one, after so many boots
+    twin 6 5 12                    rung whose kernel is that of another one, after so many boots
     boot proof:0-1:RUN 0.0.0 ...           and `decided proof:0-1:RUN`: an A/B run of neighbours
     boot counterproof:0-1:RUN 0.0.0 ...    the far rung (first number) against itself with a culprit undone
 
 A boot's place is BLOCK.ORDER.ATTEMPT; the block of a boot of the search itself is its rung. A boot that failed keeps
 what tells its failure from others: message, and the crash in the kernel's log down to the function where it happened.
-Version 1 had no twins and counterproofs, and of boots that failed either the samples or the message.
+Version 1 had no identical builds and revert tests, and of boots that failed either the samples or the message.
 """
 
 import json
@@ -23,9 +23,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.bisect.findings import Evidence, rung_of
+from harness.bisect.evidence import Evidence, rung_of
 from harness.errors import ConfigError
-from harness.model.bisection import BisectionPlan, Mark, Part, PartRole, Twin
+from harness.model.bisection import BisectionPlan, IdenticalBuild, Mark, Subrun, SubrunRole
 from harness.model.experiment import Arm, Experiment, TrialSpec
 from harness.model.trial import Finding, Outcome, Trial
 from harness.model.verdict import Decision
@@ -58,25 +58,31 @@ def write_log(run_id: str, evidence: Evidence) -> str:
     marks = sorted(evidence.marks, key=lambda mark: mark.after_trials)
     for count, trial in enumerate(evidence.trials):
         lines += [_mark(mark) for mark in marks if mark.after_trials == count]
-        lines += [_twin(twin) for twin in evidence.twins if twin.after_trials == count]
+        lines += [
+            _identical_build(identical) for identical in evidence.identical_builds if identical.after_trials == count
+        ]
         lines.append(_boot("search", trial, plan, trial.spec.block))
     lines += [_mark(mark) for mark in marks if mark.after_trials >= len(evidence.trials)]
-    lines += [_twin(twin) for twin in evidence.twins if twin.after_trials >= len(evidence.trials)]
-    for part, trials, decision in evidence.proofs:
-        name = f"{part.role}:{part.before}-{part.after}:{part.run_id}"
-        lines += [_boot(name, trial, plan, rung_of(plan, part, trial.spec.arm)) for trial in trials]
+    lines += [
+        _identical_build(identical)
+        for identical in evidence.identical_builds
+        if identical.after_trials >= len(evidence.trials)
+    ]
+    for subrun, trials, decision in evidence.proofs:
+        name = f"{subrun.role}:{subrun.before}-{subrun.after}:{subrun.run_id}"
+        lines += [_boot(name, trial, plan, rung_of(plan, subrun, trial.spec.arm)) for trial in trials]
         lines.append(f"decided {name} {canonical(decision)}")
     return "\n".join(lines) + "\n"
 
 
-def _boot(part: str, trial: Trial, plan: BisectionPlan, rung: int | None) -> str:
+def _boot(subrun: str, trial: Trial, plan: BisectionPlan, rung: int | None) -> str:
     spec = trial.spec
     place = f"{spec.block}.{spec.order}.{spec.attempt}"
     values = json.dumps(to_plain(trial.samples if trial.outcome is Outcome.OK else _failure(trial)))
     digest = trial.kernel_digest[:_DIGEST_DIGITS]
     # Arms that are no rung: a culprit's own parent, a culprit undone.
     named = plan.rungs[rung].version if rung is not None else "beside the ladder"
-    return f"boot {part} {place} {spec.arm} {trial.outcome} {digest} {values} # {printable(named)}"
+    return f"boot {subrun} {place} {spec.arm} {trial.outcome} {digest} {values} # {printable(named)}"
 
 
 def _failure(trial: Trial) -> dict[str, Any]:
@@ -96,8 +102,8 @@ def _until_the_place(crash: Finding) -> str:
     return crash.excerpt
 
 
-def _twin(twin: Twin) -> str:
-    return f"twin {twin.rung} {twin.of} {twin.after_trials}"
+def _identical_build(identical: IdenticalBuild) -> str:
+    return f"twin {identical.rung} {identical.of} {identical.after_trials}"
 
 
 def _mark(mark: Mark) -> str:
@@ -114,7 +120,7 @@ class _Read:
     boots: dict[str, list[Trial]] = field(default_factory=dict)
     decided: dict[str, Decision] = field(default_factory=dict)
     marks: list[Mark] = field(default_factory=list)
-    twins: list[Twin] = field(default_factory=list)
+    identical_builds: list[IdenticalBuild] = field(default_factory=list)
 
 
 def read_log(text: str, metrics: Mapping[str, Metric]) -> Evidence:
@@ -145,9 +151,9 @@ def read_log(text: str, metrics: Mapping[str, Metric]) -> Evidence:
         ends_decision=decision,
         trials=tuple(read.boots.get("search", ())),
         marks=tuple(read.marks),
-        twins=tuple(read.twins),
+        identical_builds=tuple(read.identical_builds),
         proofs=tuple(
-            (_part(name), tuple(trials), read.decided[name])
+            (_subrun(name), tuple(trials), read.decided[name])
             for name, trials in read.boots.items()
             if ":" in name and name in read.decided
         ),
@@ -161,8 +167,12 @@ def steps_of(evidence: Evidence) -> Iterator[Evidence]:
         return
     for count in range(len(evidence.trials)):
         marks = tuple(mark for mark in evidence.marks if mark.after_trials <= count)
-        twins = tuple(twin for twin in evidence.twins if twin.after_trials <= count)
-        yield replace(evidence, trials=evidence.trials[:count], marks=marks, twins=twins, proofs=())
+        identical_builds = tuple(
+            identical for identical in evidence.identical_builds if identical.after_trials <= count
+        )
+        yield replace(
+            evidence, trials=evidence.trials[:count], marks=marks, identical_builds=identical_builds, proofs=()
+        )
     yield evidence
 
 
@@ -178,11 +188,11 @@ def _take(read: _Read, line: str) -> None:
         case "confirm":
             read.confirm = rest == "yes"
         case "boot":
-            part, trial = _trial(rest)
-            read.boots.setdefault(part, []).append(trial)
+            subrun, trial = _trial(rest)
+            read.boots.setdefault(subrun, []).append(trial)
         case "decided":
-            part, _, document = rest.partition(" ")
-            read.decided[part] = from_plain(Decision, json.loads(document))
+            subrun, _, document = rest.partition(" ")
+            read.decided[subrun] = from_plain(Decision, json.loads(document))
         case "skip" | "unskip":
             rung, after, reason = rest.split(" ", 2)
             read.marks.append(
@@ -190,14 +200,14 @@ def _take(read: _Read, line: str) -> None:
             )
         case "twin":
             rung, of, after = rest.split()
-            read.twins.append(Twin(rung=int(rung), of=int(of), after_trials=int(after)))
+            read.identical_builds.append(IdenticalBuild(rung=int(rung), of=int(of), after_trials=int(after)))
         case _:
             if not word.startswith("#"):
                 raise ValueError(f"unknown word {word!r}")
 
 
 def _trial(rest: str) -> tuple[str, Trial]:
-    part, place, arm, outcome, digest, values = rest.split(" ", 5)
+    subrun, place, arm, outcome, digest, values = rest.split(" ", 5)
     block, order, attempt = (int(number) for number in place.split("."))
     said, _ = json.JSONDecoder().raw_decode(values)
     # Version 1 wrote a message alone, or samples alone.
@@ -205,7 +215,7 @@ def _trial(rest: str) -> tuple[str, Trial]:
         said = {"message": said}
     elif "message" not in said:
         said = {"message": "", "samples": said}
-    return part, Trial(
+    return subrun, Trial(
         spec=TrialSpec(block=block, order=order, arm=Arm(arm), attempt=attempt),
         kernel_digest=digest,
         outcome=Outcome(outcome),
@@ -215,7 +225,7 @@ def _trial(rest: str) -> tuple[str, Trial]:
     )
 
 
-def _part(name: str) -> Part:
+def _subrun(name: str) -> Subrun:
     role, numbers, run_id = name.split(":", 2)
     before, after = (int(rung) for rung in numbers.split("-"))
-    return Part(role=PartRole(role), before=before, after=after, run_id=run_id)
+    return Subrun(role=SubrunRole(role), before=before, after=after, run_id=run_id)

@@ -4,8 +4,8 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.bisect.findings import Evidence, findings_of
-from harness.bisect.standing import Standing
+from harness.bisect.evidence import Evidence, ladder_evidence
+from harness.bisect.view import Standing
 from harness.model.bisection import BisectionOutcome, BisectionPlan, Edge, FoundEdge, RungState
 from harness.model.run import Run
 from harness.model.workload import Metric
@@ -81,7 +81,7 @@ def _chart(
 ) -> LadderChart:
     plan = evidence.plan
     name = standing.metric.name if standing.metric else ""
-    values = findings_of(evidence).values(name, range(len(plan.rungs)))
+    values = ladder_evidence(evidence).values(name, range(len(plan.rungs)))
     metric = metrics.get(name)
     floor = metric.floor if metric else 0.0
     bottom = _TOP + _PLOT_HEIGHT

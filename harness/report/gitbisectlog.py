@@ -1,6 +1,6 @@
 """One edge of a search as `git bisect log` prints one: `git bisect replay` reads it and ends at the culprit.
 
-kab searches a history as one line of kernels (harness.bisect.lineage), git searches a graph. What both mean alike
+kab searches a history as one line of kernels (harness.history.lineage), git searches a graph. What both mean alike
 becomes a statement: commits of the line itself. A commit of a side branch was measured merged into the line and never
 alone, so it is told in a comment; only the culprit and its parents, without which replay cannot end, are always stated.
 """
@@ -8,8 +8,8 @@ alone, so it is told in a comment; only the culprit and its parents, without whi
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from harness.bisect.findings import Evidence, ends_of, rung_of
-from harness.bisect.standing import Standing
+from harness.bisect.evidence import Evidence, ends_of, rung_of
+from harness.bisect.view import Standing
 from harness.model.bisection import BisectionPlan, Edge, EdgeKind, RungState
 from harness.model.source import Commit
 from harness.parse.foreign import printable
@@ -53,8 +53,8 @@ def _measured(evidence: Evidence, standing: Standing) -> Sequence[int]:
     """Rungs in the order of their first boots; then those that were skipped without one."""
     order = [rung for rung, _ in ends_of(evidence.plan, evidence.ends)]
     order += [trial.spec.block for trial in evidence.trials]
-    for part, trials, _ in evidence.proofs:
-        arms = (rung_of(evidence.plan, part, trial.spec.arm) for trial in trials)
+    for subrun, trials, _ in evidence.proofs:
+        arms = (rung_of(evidence.plan, subrun, trial.spec.arm) for trial in trials)
         order += [rung for rung in arms if rung is not None]
     there = [rung for rung in dict.fromkeys(order) if standing.rungs[rung].state is not RungState.UNKNOWN]
     skipped = (rung for rung, known in enumerate(standing.rungs) if known.state is RungState.SKIP)

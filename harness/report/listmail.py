@@ -1,4 +1,4 @@
-"""A search as a mail for a kernel mailing list: one change, its proof, its counterproof, and how to see it again.
+"""A search as a mail for a kernel mailing list: one change, its proof, its revert test, and how to see it again.
 
 Subject, `commit:` line and table are those of the kernel test robot's reports; `#regzbot` lines are for the regression
 tracker. One mail is about one change, the regression where there is one; a change that undoes it is told after it.
@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.bisect.findings import Evidence
-from harness.bisect.quiet import missed_text
-from harness.bisect.standing import Standing
-from harness.model.bisection import BisectionOutcome, BisectionPlan, CounterProof, Edge, EdgeKind, RungState
+from harness.bisect.evidence import Evidence
+from harness.bisect.nullsearch import missed_text
+from harness.bisect.view import Standing
+from harness.model.bisection import BisectionOutcome, BisectionPlan, Edge, EdgeKind, RevertTest, RungState
 from harness.model.run import Run
 from harness.model.source import Commit
 from harness.model.trial import Trial
@@ -19,12 +19,12 @@ from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
 from harness.parse.foreign import printable
 from harness.report import rungs, suspects, wording
-from harness.report.counter import counter_sentence
 from harness.report.gitbisectlog import git_bisect_log
 from harness.report.layout import wrap
 from harness.report.mailpeople import recipients
 from harness.report.mailsetting import repeat_section, setting_section
 from harness.report.mailtable import change, effect, table
+from harness.report.reverttest import revert_test_sentence
 from harness.report.witness import explain
 
 WIDTH = 76
@@ -43,21 +43,21 @@ class _Mail:
     metrics: Mapping[str, Metric]
     edges: tuple[Edge, ...]
     # A/B runs of the search, by id.
-    parts: Mapping[str, Run] = field(default_factory=dict)
+    subruns: Mapping[str, Run] = field(default_factory=dict)
     tree: str = ""
 
     @property
     def plan(self) -> BisectionPlan:
         return self.evidence.plan
 
-    def part(self, run_id: str | None) -> tuple[tuple[Trial, ...], Decision] | None:
+    def subrun(self, run_id: str | None) -> tuple[tuple[Trial, ...], Decision] | None:
         """Boots and decision of a finished A/B run of the search."""
         found = (one for one in self.evidence.proofs if one[0].run_id == run_id)
         return next(((trials, decision) for _, trials, decision in found), None)
 
     def proof_run(self, edge: Edge) -> Run | None:
         """The A/B run of an edge's neighbours, where it is at hand."""
-        return self.parts.get(edge.proof_run or "")
+        return self.subruns.get(edge.proof_run or "")
 
     def restored(self, edge: Edge) -> Edge | None:
         """The first edge that brings back what `edge` lost."""
@@ -71,17 +71,17 @@ def list_mail(
     outcome: BisectionOutcome | None,
     metrics: Mapping[str, Metric],
     *,
-    parts: Mapping[str, Run] | None = None,
+    subruns: Mapping[str, Run] | None = None,
     tree: str = "",
 ) -> str:
     """The mail, headers first, with a last newline; pure: the same stored search gives the same text.
 
-    ``parts`` are the A/B runs of the search by id, for the configuration and compiler of the neighbours and the command
-    that compares them. ``tree`` stands in the subject ("linus:master"); without it the tree's folder does.
+    ``subruns`` are the A/B runs of the search by id, for the configuration and compiler of the neighbours and the
+    command that compares them. ``tree`` stands in the subject ("linus:master"); without it the tree's folder does.
     """
     edges = outcome.edges if outcome else ()
     mail = _Mail(
-        run=run, evidence=evidence, standing=standing, metrics=metrics, edges=edges, parts=parts or {}, tree=tree
+        run=run, evidence=evidence, standing=standing, metrics=metrics, edges=edges, subruns=subruns or {}, tree=tree
     )
     if not edges:
         return _nothing(mail, outcome)
@@ -155,7 +155,7 @@ def _place(mail: _Mail, edge: Edge) -> str:
 
 def _leading(mail: _Mail, edge: Edge) -> Comparison | None:
     """What the subject tells of: the deciding metric; where that is a witness the speed with it, if that moved."""
-    found = mail.part(edge.proof_run)
+    found = mail.subrun(edge.proof_run)
     if found is None or not edge.proven:
         return None
     second = wording.speed(mail.run, found[1], mail.metrics)
@@ -246,12 +246,12 @@ def _fate(mail: _Mail, edge: Edge) -> str:
 
 
 def _edge(mail: _Mail, edge: Edge) -> list[list[str]]:
-    """An edge's proof and counterproof; one that the mail is not about says first which it is."""
+    """An edge's proof and revert test; one that the mail is not about says first which it is."""
     sections: list[list[str]] = []
     if edge is not _first(mail):
         said = f"Another change, {_measured(mail, edge)}, came with:"
         sections.append([*wrap(said, width=WIDTH), "", *_identity(mail, edge)])
-    found = mail.part(edge.proof_run)
+    found = mail.subrun(edge.proof_run)
     names = (rungs.parent_name(mail.plan, edge), rungs.name(mail.plan.rungs[edge.after]))
     if found is None:
         sections.append(["Proof: none was made."])
@@ -260,10 +260,10 @@ def _edge(mail: _Mail, edge: Edge) -> list[list[str]]:
         sections.append(_proof(edge, decision, names, mail))
         sections.append(table(names, decision, trials, mail.metrics, width=WIDTH))
         sections.append(_witnesses(mail, decision))
-    if edge.counterproof is not None:
-        sections.append(_counterproof(mail, edge.counterproof))
+    if edge.revert_test is not None:
+        sections.append(_revert_test(mail, edge.revert_test))
     elif rungs.has_commits(mail.plan):
-        sections.append(["Counterproof: none was made."])
+        sections.append(["Revert test: none was made."])
     return sections
 
 
@@ -293,14 +293,14 @@ def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _counterproof(mail: _Mail, counter: CounterProof) -> list[str]:
+def _revert_test(mail: _Mail, counter: RevertTest) -> list[str]:
     """What undoing the loss does at the far end of the slow stretch."""
-    found = mail.part(counter.run)
+    found = mail.subrun(counter.run)
     told = ""
     if found is not None:
         leading, second = wording.deciding(found[1]), wording.speed(mail.run, found[1], mail.metrics)
         told = "; ".join(effect(one) for one in (leading, second) if one is not None)
-    return wrap(counter_sentence(mail.plan, counter, told), width=WIDTH)
+    return wrap(revert_test_sentence(mail.plan, counter, told), width=WIDTH)
 
 
 def _searched(mail: _Mail, outcome: BisectionOutcome | None) -> list[str]:

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
-from harness.bisect.findings import Evidence, ends_of, rung_of
-from harness.bisect.standing import Standing
-from harness.model.bisection import BisectionOutcome, BisectionPlan, CounterProof, Edge, Part
+from harness.bisect.evidence import Evidence, ends_of, rung_of
+from harness.bisect.view import Standing
+from harness.model.bisection import BisectionOutcome, BisectionPlan, Edge, RevertTest, Subrun
 from harness.model.history import TreeListing
 from harness.model.run import Run
 from harness.model.trial import Trial
@@ -28,7 +28,7 @@ def search_to_json(
 ) -> dict[str, Any]:
     """The report as plain JSON values, valid under `search_json_schema`; numbers that are not finite become null."""
     edges = outcome.edges if outcome else ()
-    decisions = {part.run_id: decision for part, _, decision in evidence.proofs}
+    decisions = {subrun.run_id: decision for subrun, _, decision in evidence.proofs}
     document = {
         "schema": SEARCH_SCHEMA_NAME,
         "kab_version": run.kab_version,
@@ -55,7 +55,7 @@ def search_to_json(
         "ends": _decision(evidence.ends_decision, metrics),
         "boots": [*_boots(evidence)],
         "marks": evidence.marks,
-        "twins": evidence.twins,
+        "twins": evidence.identical_builds,
         "metrics": metrics_json(metrics, _used(evidence)),
     }
     plain: dict[str, Any] = finite(to_plain(document))
@@ -129,7 +129,7 @@ def _edge(
             "reason": edge.reason,
             "decision": _decision(decisions.get(edge.proof_run or ""), metrics),
         },
-        "counterproof": _counterproof(edge.counterproof, decisions, metrics),
+        "counterproof": _revert_test(edge.revert_test, decisions, metrics),
         "suspects": suspects_of(edge),
         "changes": edge.changes,
         "gaps": missing(edge),
@@ -143,8 +143,8 @@ def _tree(listing: TreeListing | None) -> dict[str, Any] | None:
     return {name: value for name, value in to_plain(listing).items() if name != "suspects"} if listing else None
 
 
-def _counterproof(
-    counter: CounterProof | None, decisions: Mapping[str, Decision], metrics: Mapping[str, Metric]
+def _revert_test(
+    counter: RevertTest | None, decisions: Mapping[str, Decision], metrics: Mapping[str, Metric]
 ) -> dict[str, Any] | None:
     if counter is None:
         return None
@@ -169,16 +169,18 @@ def _decision(decision: Decision | None, metrics: Mapping[str, Metric]) -> dict[
 
 
 def _boots(evidence: Evidence) -> list[dict[str, Any]]:
-    """Every boot with its part and its rung: ends, the search itself, proofs and counterproofs."""
+    """Every boot with its subrun and its rung: ends, the search itself, proofs and revert tests."""
     boots = [_boot("ends", None, rung, trial) for rung, trial in ends_of(evidence.plan, evidence.ends)]
     boots += [_boot("search", None, trial.spec.block, trial) for trial in evidence.trials]
-    for part, trials, _ in evidence.proofs:
-        boots += [_boot(str(part.role), part, rung_of(evidence.plan, part, trial.spec.arm), trial) for trial in trials]
+    for subrun, trials, _ in evidence.proofs:
+        boots += [
+            _boot(str(subrun.role), subrun, rung_of(evidence.plan, subrun, trial.spec.arm), trial) for trial in trials
+        ]
     return boots
 
 
-def _boot(role: str, part: Part | None, rung: int | None, trial: Trial) -> dict[str, Any]:
-    return {"part": role, "run": part.run_id if part else None, "rung": rung, **trial_json(trial)}
+def _boot(role: str, subrun: Subrun | None, rung: int | None, trial: Trial) -> dict[str, Any]:
+    return {"part": role, "run": subrun.run_id if subrun else None, "rung": rung, **trial_json(trial)}
 
 
 def _used(evidence: Evidence) -> frozenset[str]:

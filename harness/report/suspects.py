@@ -2,10 +2,10 @@
 
 import shlex
 
-from harness.bisect.suspects import merge
+from harness.history.changelog import still_missing
+from harness.history.suspects import merge
 from harness.model.bisection import Edge
 from harness.model.history import Change, Suspect, TreeListing
-from harness.parse.changelog import still_missing
 from harness.report import wording
 
 # Of a commit's hash.

@@ -3,19 +3,19 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from harness.bisect.quiet import missed_text
-from harness.bisect.standing import Standing
-from harness.bisect.suspects import likeliest, rank
+from harness.bisect.nullsearch import missed_text
+from harness.bisect.view import Standing
+from harness.history.suspects import likeliest, rank
 from harness.model.bisection import (
     Answer,
     BisectionOutcome,
     BisectionPlan,
-    CounterProof,
     Edge,
     EdgeKind,
     EdgeWish,
     FoundEdge,
-    Part,
+    RevertTest,
+    Subrun,
 )
 from harness.model.experiment import Arm, Experiment
 from harness.model.history import Change, Step, TreeListing
@@ -56,17 +56,17 @@ def edge_of(
     experiment: Experiment,
     changes: Callable[[], Step | None],
     effect: Callable[[], OptionEffect | None],
-    proof: tuple[Part, Run, Decision] | None,
-    counterproof: CounterProof | None,
+    proof: tuple[Subrun, Run, Decision] | None,
+    revert_test: RevertTest | None,
     confirm: bool,
     tree: TreeLister | None,
 ) -> Edge:
-    """An edge with its culprit or its suspects, its proof and its counterproof, as far as there are any.
+    """An edge with its culprit or its suspects, its proof and its revert test, as far as there are any.
 
     ``changes`` says what came between its neighbours, asked only where they are packages, as ``tree`` is; ``effect``
     what a step from one configuration to another did.
     """
-    edge = Edge(before=found.before, after=found.after, kind=found.kind, counterproof=counterproof)
+    edge = Edge(before=found.before, after=found.after, kind=found.kind, revert_test=revert_test)
     commit = plan.rungs[found.after].commit
     if commit is not None:
         edge = replace(edge, culprit=commit if found.after == found.before + 1 else None)

@@ -9,21 +9,22 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
 from harness import interruption
-from harness.bisect.standing import Standing, stand, view_of
+from harness.bisect.fold import stand
+from harness.bisect.view import Standing, view_of
 from harness.errors import BuildError, DoesNotApplyError, HostError, NoKernelError
 from harness.interfaces import Bisections
 from harness.model.bisection import (
     Answer,
     BisectionOutcome,
     BisectionPlan,
-    CounterProof,
     Edge,
     EdgeKind,
     FoundEdge,
+    IdenticalBuild,
     Mark,
-    Part,
-    PartRole,
-    Twin,
+    RevertTest,
+    Subrun,
+    SubrunRole,
 )
 from harness.model.experiment import Experiment, TrialSpec
 from harness.model.guest import Accelerator
@@ -39,8 +40,8 @@ from harness.plan import MAX_LOSSES, experiment_digest, search_spec
 from harness.run.ab import AbLoop
 from harness.run.answer import WORTH_A_PROOF, TreeLister, edge_of, outcome_of
 from harness.run.evidence import evidence_of
-from harness.run.parts import PartRequest, run_part
 from harness.run.resolve import resolve_rung
+from harness.run.subruns import SubrunRequest, run_subrun
 
 # The ends need no more than a look: what they decide is the prior of the search, and each edge is proven on its own.
 ENDS_ERROR = 0.05
@@ -75,7 +76,7 @@ class BisectRequest:
 
 
 @dataclass(slots=True)
-class _Search:
+class _Ongoing:
     """A bisection while this process works on it."""
 
     request: BisectRequest
@@ -87,11 +88,11 @@ class _Search:
     # Kernel digest -> the first rung that was found to be it.
     rungs: dict[str, int]
     # Rungs whose kernel is that of another one.
-    twins: set[int]
+    identical_builds: set[int]
     ends: tuple[Run, Decision] | None = None
-    proofs: list[tuple[Part, Run, Decision]] = field(default_factory=list)
+    proofs: list[tuple[Subrun, Run, Decision]] = field(default_factory=list)
     # Culprit's rung -> what undoing it showed.
-    counterproofs: dict[int, CounterProof] = field(default_factory=dict)
+    revert_tests: dict[int, RevertTest] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,14 +123,14 @@ class BisectLoop:
             if run is None:
                 run = self._create(request)
             ends = {0: request.first, request.plan.last: request.last}
-            search = _Search(
+            search = _Ongoing(
                 request=request,
                 run=run,
                 trials=list(run.trials),
                 resumed=len(run.trials),
                 kernels=ends,
                 rungs={kernel.digest: rung for rung, kernel in ends.items()},
-                twins={twin.rung for twin in self.bisections.twins(run.id)},
+                identical_builds={identical.rung for identical in self.bisections.identical_builds(run.id)},
             )
             for trial in run.trials:
                 if trial.kernel_digest:
@@ -145,19 +146,19 @@ class BisectLoop:
         self.bisections.create(run, request.plan)
         return run
 
-    def _search(self, search: _Search) -> tuple[BisectionOutcome, bool]:
+    def _search(self, search: _Ongoing) -> tuple[BisectionOutcome, bool]:
         """Boot and prove until nothing is left to do; the outcome, and whether the run is over with it."""
         experiment, plan = search.request.experiment, search.request.plan
         looked = replace(experiment, error=max(experiment.error, ENDS_ERROR), max_boots=ENDS_MAX_BOOTS)
-        ends = PartRequest(
-            role=PartRole.ENDS,
+        ends = SubrunRequest(
+            role=SubrunRole.ENDS,
             before=0,
             after=plan.last,
             experiment=looked,
             baseline=search.request.first,
             candidate=search.request.last,
         )
-        search.ends = self._part(search, ends)[1:]
+        search.ends = self._subrun(search, ends)[1:]
         while True:
             interruption.check()
             standing = self._standing(search)
@@ -179,7 +180,7 @@ class BisectLoop:
         outcome = self._outcome(search, standing, stopped)
         return outcome, not capped or outcome.answer is Answer.FOUND
 
-    def _standing(self, search: _Search) -> Standing:
+    def _standing(self, search: _Ongoing) -> Standing:
         evidence = evidence_of(
             self.bisections,
             search.run,
@@ -195,10 +196,10 @@ class BisectLoop:
     def _confirm(self) -> bool:
         return self.ab.accelerator is Accelerator.TCG
 
-    def _boot(self, search: _Search, rung: int) -> None:
+    def _boot(self, search: _Ongoing, rung: int) -> None:
         """One boot of a rung, stored; or, where its kernel is no new one, that."""
         kernel = self._kernel(search, rung)
-        if kernel is None or self._is_twin(search, rung, kernel):
+        if kernel is None or self._is_identical(search, rung, kernel):
             return
         spec = self._next_spec(search, rung)
         self.ab.progress.trial_started(spec, kernel)
@@ -211,29 +212,31 @@ class BisectLoop:
                 "stored; the same command continues.",
             )
 
-    def _store(self, search: _Search, trial: Trial) -> None:
+    def _store(self, search: _Ongoing, trial: Trial) -> None:
         self.ab.store.append_trial(search.run.id, trial)
         search.trials.append(replace(trial, artifacts={}))
         self.ab.progress.trial_finished(trial)
 
     @staticmethod
-    def _next_spec(search: _Search, rung: int) -> TrialSpec:
+    def _next_spec(search: _Ongoing, rung: int) -> TrialSpec:
         boots = sum(trial.spec.block == rung for trial in search.trials)
         return search_spec(search.run.seed, rung, boots)
 
-    def _is_twin(self, search: _Search, rung: int, kernel: Kernel) -> bool:
+    def _is_identical(self, search: _Ongoing, rung: int, kernel: Kernel) -> bool:
         """Whether a rung's kernel is that of another one, found out before; it is stored then."""
         own = search.rungs.setdefault(kernel.digest, rung)
         if own == rung or {own, rung} == {0, search.request.plan.last}:
             return False
-        if rung not in search.twins:
+        if rung not in search.identical_builds:
             names = search.request.plan.rungs
             self.ab.progress.note(f"{names[rung].release} is, bit by bit, the kernel of {names[own].release}")
-            self.bisections.add_twin(search.run.id, Twin(rung=rung, of=own, after_trials=len(search.trials)))
-            search.twins.add(rung)
+            self.bisections.add_identical_build(
+                search.run.id, IdenticalBuild(rung=rung, of=own, after_trials=len(search.trials))
+            )
+            search.identical_builds.add(rung)
         return True
 
-    def _kernel(self, search: _Search, rung: int) -> Kernel | None:
+    def _kernel(self, search: _Ongoing, rung: int) -> Kernel | None:
         """A rung's kernel; None where there is none or it does not build, which is stored."""
         if rung in search.kernels:
             return search.kernels[rung]
@@ -265,31 +268,31 @@ class BisectLoop:
     def _resolve(self, plan: BisectionPlan, spec: str) -> Kernel:
         return resolve_rung(self.resolve, spec, plan.build_fixes, self.ab.progress.note)
 
-    def _part(self, search: _Search, asked: PartRequest) -> tuple[Part, Run, Decision]:
-        return run_part(self.ab, self.bisections, search.run, search.request, asked)
+    def _subrun(self, search: _Ongoing, asked: SubrunRequest) -> tuple[Subrun, Run, Decision]:
+        return run_subrun(self.ab, self.bisections, search.run, search.request, asked)
 
-    def _unproven(self, search: _Search, standing: Standing) -> FoundEdge | None:
+    def _unproven(self, search: _Ongoing, standing: Standing) -> FoundEdge | None:
         """The first edge named whose neighbours A/B has not compared."""
         if standing.result is None or standing.result.probability < WORTH_A_PROOF:
             return None
-        tried = {(part.before, part.after) for part, _, _ in search.proofs if part.role is PartRole.PROOF}
+        tried = {(subrun.before, subrun.after) for subrun, _, _ in search.proofs if subrun.role is SubrunRole.PROOF}
         return next((edge for edge in standing.edges if (edge.before, edge.after) not in tried), None)
 
-    def _prove(self, search: _Search, standing: Standing, edge: FoundEdge) -> None:
+    def _prove(self, search: _Ongoing, standing: Standing, edge: FoundEdge) -> None:
         """A/B of an edge's neighbours; or, where having them changes what is known, only that."""
-        known = len(search.twins)
+        known = len(search.identical_builds)
         kernels = [self._kernel(search, rung) for rung in (edge.before, edge.after)]
         for rung, kernel in zip((edge.before, edge.after), kernels, strict=True):
             if kernel is not None:
-                self._is_twin(search, rung, kernel)
+                self._is_identical(search, rung, kernel)
         before, after = kernels
-        if before is None or after is None or len(search.twins) > known:
+        if before is None or after is None or len(search.identical_builds) > known:
             return
         search.proofs.append(
-            self._part(
+            self._subrun(
                 search,
-                PartRequest(
-                    role=PartRole.PROOF,
+                SubrunRequest(
+                    role=SubrunRole.PROOF,
                     before=edge.before,
                     after=edge.after,
                     experiment=_of_metric(search, standing),
@@ -299,7 +302,7 @@ class BisectLoop:
             )
         )
 
-    def _parent(self, search: _Search, edge: FoundEdge) -> Kernel | None:
+    def _parent(self, search: _Ongoing, edge: FoundEdge) -> Kernel | None:
         """What the culprit is compared with where that is not the rung before; None where it is."""
         plan = search.request.plan
         parent = plan.rungs[edge.after].parent
@@ -311,43 +314,43 @@ class BisectLoop:
             self.ab.progress.note(f"the parent of {plan.rungs[edge.after].release} cannot be had: {error.message}")
             return None
 
-    def _counter(self, search: _Search, standing: Standing, edge: FoundEdge) -> None:
+    def _counter(self, search: _Ongoing, standing: Standing, edge: FoundEdge) -> None:
         """Undo a proven culprit at the far end of the slow stretch, and measure that."""
         plan = search.request.plan
         if self.counter is None or not self._edge(search, edge).proven or edge.after != edge.before + 1:
             return
         far = far_rung(standing, edge, plan.last)
         kind = OperationKind.REVERT if edge.kind is EdgeKind.REMOVED else OperationKind.PICK
-        result = CounterProof(kind=kind, far=far, spec=self.counter(plan, edge, far))
+        result = RevertTest(kind=kind, far=far, spec=self.counter(plan, edge, far))
         baseline = self._kernel(search, far)
         if far in {edge.before, edge.after} or baseline is None:
             why = "cannot be had" if baseline is None else "is all of the slow stretch: there is no farther end"
-            search.counterproofs[edge.after] = replace(result, reason=f"{plan.rungs[far].release} {why}")
+            search.revert_tests[edge.after] = replace(result, reason=f"{plan.rungs[far].release} {why}")
             return
         try:
             candidate = self._resolve(plan, result.spec)
         except (BuildError, DoesNotApplyError, NoKernelError) as error:
-            search.counterproofs[edge.after] = replace(result, reason=error.message)
+            search.revert_tests[edge.after] = replace(result, reason=error.message)
             return
         if candidate.digest == baseline.digest:
-            search.counterproofs[edge.after] = replace(result, reason="it changes nothing in that kernel")
+            search.revert_tests[edge.after] = replace(result, reason="it changes nothing in that kernel")
             return
-        asked = PartRequest(
-            role=PartRole.COUNTERPROOF,
+        asked = SubrunRequest(
+            role=SubrunRole.REVERT_TEST,
             before=far,
             after=edge.after,
             experiment=_of_metric(search, standing),
             baseline=baseline,
             candidate=candidate,
         )
-        _, run, decision = self._part(search, asked)
-        search.counterproofs[edge.after] = replace(result, run=run.id, verdict=decision.verdict, reason=decision.reason)
+        _, run, decision = self._subrun(search, asked)
+        search.revert_tests[edge.after] = replace(result, run=run.id, verdict=decision.verdict, reason=decision.reason)
 
-    def _outcome(self, search: _Search, standing: Standing, stopped: str) -> BisectionOutcome:
+    def _outcome(self, search: _Ongoing, standing: Standing, stopped: str) -> BisectionOutcome:
         edges = [self._edge(search, edge) for edge in standing.edges]
         return outcome_of(standing, edges, stopped=stopped, plan=search.request.plan)
 
-    def _edge(self, search: _Search, found: FoundEdge) -> Edge:
+    def _edge(self, search: _Ongoing, found: FoundEdge) -> Edge:
         def changes() -> Step | None:
             older, newer = self._kernel(search, found.before), self._kernel(search, found.after)
             return self.changes(older, newer) if older and newer else None
@@ -356,15 +359,17 @@ class BisectLoop:
             older, newer = self._kernel(search, found.before), self._kernel(search, found.after)
             return self.effect(older, newer) if self.effect and older and newer else None
 
-        proofs = {(part.role, part.before, part.after): (part, run, made) for part, run, made in search.proofs}
+        proofs = {
+            (subrun.role, subrun.before, subrun.after): (subrun, run, made) for subrun, run, made in search.proofs
+        }
         return edge_of(
             search.request.plan,
             found,
             experiment=search.request.experiment,
             changes=changes,
             effect=effect,
-            proof=proofs.get((PartRole.PROOF, found.before, found.after)),
-            counterproof=search.counterproofs.get(found.after),
+            proof=proofs.get((SubrunRole.PROOF, found.before, found.after)),
+            revert_test=search.revert_tests.get(found.after),
             confirm=self._confirm,
             tree=self.tree,
         )
@@ -378,7 +383,7 @@ def far_rung(standing: Standing, edge: FoundEdge, last: int) -> int:
     return max((other.after for other in found if other.after <= edge.before), default=0)
 
 
-def _of_metric(search: _Search, standing: Standing) -> Experiment:
+def _of_metric(search: _Ongoing, standing: Standing) -> Experiment:
     """The experiment, decided by the metric that the search followed."""
     assert standing.metric is not None, "edges are of a metric"
     return replace(search.request.experiment, metric=standing.metric.name)

@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from harness.bisect.findings import Evidence
+from harness.bisect.evidence import Evidence
 from harness.errors import ConfigError
 from harness.interfaces import Bisections, Store
-from harness.model.bisection import BisectionPlan, Part, PartRole
+from harness.model.bisection import BisectionPlan, Subrun, SubrunRole
 from harness.model.guest import Accelerator
 from harness.model.run import Run
 from harness.model.trial import Trial
@@ -16,17 +16,17 @@ def stored_evidence(store: Store, bisections: Bisections, run: Run, plan: Bisect
     """What is stored of a bisection, for reports."""
     ends: tuple[Run, Decision] | None = None
     proofs = []
-    for part in bisections.parts(run.id):
+    for subrun in bisections.subruns(run.id):
         try:
-            made, decision = store.run(part.run_id), store.decision(part.run_id)
+            made, decision = store.run(subrun.run_id), store.decision(subrun.run_id)
         except ConfigError:
             continue
         if decision is None:
             continue
-        if part.role is PartRole.ENDS:
+        if subrun.role is SubrunRole.ENDS:
             ends = (made, decision)
         else:
-            proofs.append((part, made, decision))
+            proofs.append((subrun, made, decision))
     confirm = run.conditions.get("accelerator") == Accelerator.TCG
     return evidence_of(bisections, run, plan, trials=run.trials, ends=ends, proofs=proofs, confirm=confirm)
 
@@ -38,10 +38,10 @@ def evidence_of(
     *,
     trials: Sequence[Trial],
     ends: tuple[Run, Decision] | None,
-    proofs: Sequence[tuple[Part, Run, Decision]],
+    proofs: Sequence[tuple[Subrun, Run, Decision]],
     confirm: bool,
 ) -> Evidence:
-    """The evidence of a search whose boots and parts are at hand."""
+    """The evidence of a search whose boots and subruns are at hand."""
     return Evidence(
         plan=plan,
         experiment=run.experiment,
@@ -50,6 +50,6 @@ def evidence_of(
         ends_decision=ends[1] if ends else None,
         trials=tuple(trials),
         marks=bisections.marks(run.id),
-        twins=bisections.twins(run.id),
-        proofs=tuple((part, made.trials, decision) for part, made, decision in proofs),
+        identical_builds=bisections.identical_builds(run.id),
+        proofs=tuple((subrun, made.trials, decision) for subrun, made, decision in proofs),
     )

@@ -226,7 +226,7 @@ def _boot_and_measure(bench: Bench, experiment: Experiment, spec: TrialSpec, ker
 
 
 def _all_findings(record: _Record, failure: KabError | None) -> tuple[Finding, ...]:
-    """Findings of console, kernel log and a boot failure's own log, each once."""
+    """LadderEvidence of console, kernel log and a boot failure's own log, each once."""
     texts = [record.artifacts.get("console.log", b"").decode(errors="replace")]
     if isinstance(failure, KernelError | UserspaceError) and failure.log:
         record.artifacts.setdefault("console.log", failure.log.encode())

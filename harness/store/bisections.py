@@ -7,19 +7,19 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, insert, select, update
 
 from harness.errors import ConfigError, HostError
-from harness.model.bisection import BisectionOutcome, BisectionPlan, Mark, Part, Twin
+from harness.model.bisection import BisectionOutcome, BisectionPlan, IdenticalBuild, Mark, Subrun
 from harness.model.run import Run, RunState
 from harness.parse.foreign import printable
 from harness.parse.plainjson import from_plain, to_plain
 from harness.store.damage import document, readable
 from harness.store.rows import run_row
-from harness.store.schema import bisections, marks, parts, runs, twins
+from harness.store.schema import bisections, identical_builds, marks, runs, subruns
 
 _Transaction = Callable[[], AbstractContextManager[Connection]]
 
 
 class SqlBisections:
-    """Plans, marks, parts and outcomes; made by SqlStore, whose transactions it uses. Raises HostError as that does."""
+    """Plans, marks, subruns and outcomes; made by SqlStore, whose transactions it uses. Raises HostError as it does."""
 
     def __init__(self, reading: _Transaction, writing: _Transaction, name: str) -> None:
         self._reading = reading
@@ -58,41 +58,47 @@ class SqlBisections:
         with self._readable("marks", run_id):
             return tuple(from_plain(Mark, document(mark)) for mark in found)
 
-    def add_twin(self, run_id: str, twin: Twin) -> None:
+    def add_identical_build(self, run_id: str, identical: IdenticalBuild) -> None:
         """Note that a rung's kernel is that of another one. Raises HostError when that has been noted of it already."""
         with self._writing() as connection:
             key = self._key(connection, run_id)
-            connection.execute(insert(twins).values(run_key=key, rung=twin.rung, document=to_plain(twin)))
+            connection.execute(
+                insert(identical_builds).values(run_key=key, rung=identical.rung, document=to_plain(identical))
+            )
 
-    def twins(self, run_id: str) -> tuple[Twin, ...]:
-        """All twins, in the order they were found."""
+    def identical_builds(self, run_id: str) -> tuple[IdenticalBuild, ...]:
+        """All identical builds, in the order they were found."""
         with self._reading() as connection:
             key = self._key(connection, run_id)
-            query = select(twins.c.document).where(twins.c.run_key == key).order_by(twins.c.key)
+            query = (
+                select(identical_builds.c.document)
+                .where(identical_builds.c.run_key == key)
+                .order_by(identical_builds.c.key)
+            )
             found = connection.execute(query).scalars().all()
         with self._readable("twins", run_id):
-            return tuple(from_plain(Twin, document(twin)) for twin in found)
+            return tuple(from_plain(IdenticalBuild, document(identical)) for identical in found)
 
-    def add_part(self, run_id: str, part: Part) -> None:
+    def add_subrun(self, run_id: str, subrun: Subrun) -> None:
         """Note an A/B run that is going to be made. Raises HostError when there is one for this place already."""
         with self._writing() as connection:
             key = self._key(connection, run_id)
             connection.execute(
-                insert(parts).values(
-                    run_key=key, role=part.role.value, before=part.before, after=part.after, part_id=part.run_id
+                insert(subruns).values(
+                    run_key=key, role=subrun.role.value, before=subrun.before, after=subrun.after, part_id=subrun.run_id
                 )
             )
 
-    def parts(self, run_id: str) -> tuple[Part, ...]:
-        """All parts, in the order they were noted."""
+    def subruns(self, run_id: str) -> tuple[Subrun, ...]:
+        """All subruns, in the order they were noted."""
         with self._reading() as connection:
             key = self._key(connection, run_id)
-            query = select(parts).where(parts.c.run_key == key).order_by(parts.c.key)
+            query = select(subruns).where(subruns.c.run_key == key).order_by(subruns.c.key)
             rows = connection.execute(query).mappings().all()
-        with self._readable("parts", run_id):
+        with self._readable("subruns", run_id):
             return tuple(
                 from_plain(
-                    Part, {**{name: row[name] for name in ("role", "before", "after")}, "run_id": row["part_id"]}
+                    Subrun, {**{name: row[name] for name in ("role", "before", "after")}, "run_id": row["part_id"]}
                 )
                 for row in rows
             )

@@ -167,7 +167,7 @@ marks = Table(
 )
 
 # Rungs found to be one and the same kernel.
-twins = Table(
+identical_builds = Table(
     "bisection_twins",
     metadata,
     Column("key", _KEY, primary_key=True, autoincrement=True),
@@ -179,7 +179,7 @@ twins = Table(
 )
 
 # A/B runs inside a search. Noted before the run is made, hence by its id and not by its key.
-parts = Table(
+subruns = Table(
     "bisection_parts",
     metadata,
     Column("key", _KEY, primary_key=True, autoincrement=True),

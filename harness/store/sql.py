@@ -24,7 +24,7 @@ from harness.store.damage import DamagedError, document, readable
 from harness.store.engine import BUSY_TIMEOUT_S, WRITES, display_name, open_engine
 from harness.store.failures import translated
 from harness.store.rows import run_from_row, run_row, sample_rows, samples_by_trial, trial_from_row, trial_row
-from harness.store.schema import artifacts, blobs, decisions, parts, runs, samples, trials
+from harness.store.schema import artifacts, blobs, decisions, runs, samples, subruns, trials
 
 NEWEST = "last"
 _ZSTD_LEVEL = 9
@@ -110,7 +110,7 @@ class SqlStore:
         Raises ConfigError when there is none, or when several runs begin so, DamagedError for what cannot be read.
         """
         with self._reading() as connection:
-            wanted = runs.c.id.not_in(select(parts.c.part_id)) if run_id == NEWEST else runs.c.id == run_id
+            wanted = runs.c.id.not_in(select(subruns.c.part_id)) if run_id == NEWEST else runs.c.id == run_id
             exact = _newest(connection, select(runs).where(wanted), self._name)
             if exact is not None:
                 return exact

@@ -7,11 +7,11 @@ import sys
 import pytest
 
 from harness.errors import ConfigError, HostError
+from harness.history.changelog import changes_between
 from harness.host.paths import Paths
 from harness.kernels.changelog import read_changelog
 from harness.kernels.ladder import find_ladder
 from harness.kernels.library import KernelLibrary
-from harness.parse.changelog import changes_between
 
 pytestmark = pytest.mark.integration
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from scipy import integrate
 from scipy import stats as reference
 
-from harness.bisect.evidence import KnownNoise, LearnedNoise, Predictive, Sums, density, weights_of
+from harness.bisect.noise import KnownNoise, LearnedNoise, Predictive, Sums, density, weights_of
 from harness.bisect.posterior import Classes, EdgePrior, classes_of, probability_other
 from harness.bisect.select import information, select
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats as reference
 
-from harness.bisect.evidence import KnownNoise
+from harness.bisect.noise import KnownNoise
 from harness.bisect.posterior import EdgePrior
-from harness.bisect.search import EdgeFound, Record, Rules, Search, uniform_prior
+from harness.bisect.search import EdgeFound, EdgeSearch, Observation, Rules, uniform_prior
 
 pytestmark = pytest.mark.unit
 
@@ -18,40 +18,42 @@ INNER = {0: 0.5, 2: 0.5}
 
 def run(
     kernels: int, edges, *, gap=3.0, counts=ONE, dead=(), seed=1, rules=None, cap=400, prior=None, tail=None
-) -> Search:
+) -> EdgeSearch:
     """Search a simulated ladder to its end."""
     rng = np.random.default_rng(seed)
-    search = Search(prior or uniform_prior(kernels, counts), rules or Rules(confidence=0.95))
+    search = EdgeSearch(prior or uniform_prior(kernels, counts), rules or Rules(confidence=0.95))
     while (choice := search.next()) is not None:
         assert len(search.records) < cap
         if choice.kernel in dead:
-            search.record(Record(kernel=choice.kernel, value=None))
+            search.record(Observation(kernel=choice.kernel, value=None))
             continue
         noise = rng.standard_normal() if tail is None else tail(rng)
-        search.record(Record(kernel=choice.kernel, value=gap * (sum(e <= choice.kernel for e in edges) % 2) + noise))
+        search.record(
+            Observation(kernel=choice.kernel, value=gap * (sum(e <= choice.kernel for e in edges) % 2) + noise)
+        )
     return search
 
 
-def found(search: Search) -> list[tuple[int, int]]:
+def found(search: EdgeSearch) -> list[tuple[int, int]]:
     return [(edge.before, edge.after) for edge in search.result().edges]
 
 
 def test_both_ends_come_first_and_are_booted_in_turn() -> None:
-    search = Search(uniform_prior(20, ONE), Rules(build_cost=5))
+    search = EdgeSearch(uniform_prior(20, ONE), Rules(build_cost=5))
     assert (search.next().kernel, search.next().cost) == (0, 6)
-    search.record(Record(kernel=0, value=0.0))
+    search.record(Observation(kernel=0, value=0.0))
     assert search.next().kernel == 19
-    search.record(Record(kernel=19, value=50.0))
+    search.record(Observation(kernel=19, value=50.0))
     assert (search.next().kernel, search.next().cost) == (0, 1)
     assert search.result().probability < 0.95
 
 
 def test_ends_that_overlap_are_booted_more_often_first() -> None:
-    clear, near = Search(uniform_prior(20, ONE), Rules()), Search(uniform_prior(20, ONE), Rules())
+    clear, near = EdgeSearch(uniform_prior(20, ONE), Rules()), EdgeSearch(uniform_prior(20, ONE), Rules())
     for value in (0.0, 1.0):
         for search, gap in ((clear, 9.0), (near, 0.5)):
-            search.record(Record(kernel=0, value=value))
-            search.record(Record(kernel=19, value=value + gap))
+            search.record(Observation(kernel=0, value=value))
+            search.record(Observation(kernel=19, value=value + gap))
     assert clear.calibrated
     assert not near.calibrated
 
@@ -99,11 +101,11 @@ def test_all_inner_kernels_dead() -> None:
 
 
 def test_a_dead_kernel_keeps_its_probability_and_may_come_back() -> None:
-    search = Search(uniform_prior(9, ONE), Rules(calibration=2))
+    search = EdgeSearch(uniform_prior(9, ONE), Rules(calibration=2))
     for kernel, value in ((0, 0.0), (8, 9.0), (0, 0.1), (8, 9.1), (4, None), (3, 0.05), (5, 9.05)):
-        search.record(Record(kernel=kernel, value=value))
+        search.record(Observation(kernel=kernel, value=value))
     assert found(search) == [(3, 5)]
-    search.record(Record(kernel=4, value=9.0))
+    search.record(Observation(kernel=4, value=9.0))
     assert found(search) == [(3, 4)]
     assert search.skipped == ()
 
@@ -113,24 +115,24 @@ def test_a_dead_kernel_keeps_its_probability_and_may_come_back() -> None:
 def test_a_replayed_search_goes_on_as_the_unbroken_one(seed: int, edge: int) -> None:
     whole = run(50, [edge], seed=seed, gap=2.0, dead=(7, 8, 30))
     for cut in range(0, len(whole.records), 5):
-        again = Search(whole.prior, whole.rules).replay(whole.records[:cut])
+        again = EdgeSearch(whole.prior, whole.rules).replay(whole.records[:cut])
         assert again.next().kernel == whole.records[cut].kernel
-    assert Search(whole.prior, whole.rules).replay(whole.records).result() == whole.result()
+    assert EdgeSearch(whole.prior, whole.rules).replay(whole.records).result() == whole.result()
 
 
 def test_units_of_the_metric_change_nothing() -> None:
     here = run(64, [40], gap=2.5, rules=Rules())
-    scaled = [Record(kernel=r.kernel, value=None if r.value is None else 8 * r.value + 3) for r in here.records]
-    there = Search(here.prior, here.rules).replay(scaled)
+    scaled = [Observation(kernel=r.kernel, value=None if r.value is None else 8 * r.value + 3) for r in here.records]
+    there = EdgeSearch(here.prior, here.rules).replay(scaled)
     assert found(there) == found(here)
     assert there.result().probability == pytest.approx(here.result().probability, rel=1e-6)
 
 
 def test_one_wild_boot_does_not_settle_it() -> None:
     calm = [(0, 0.0), (16, 3.0), (0, 0.4), (16, 3.4), (0, -0.4), (16, 2.6), (0, 0.1), (16, 3.1)]
-    search = Search(uniform_prior(17, ONE), Rules())
+    search = EdgeSearch(uniform_prior(17, ONE), Rules())
     for kernel, value in (*calm, (8, 40.0), (8, 0.2), (8, -0.1)):
-        search.record(Record(kernel=kernel, value=value))
+        search.record(Observation(kernel=kernel, value=value))
     assert search.probability_other()[8] < 0.2
 
 
@@ -139,9 +141,9 @@ def test_a_level_that_two_boots_of_a_kernel_agree_on_is_known_for_the_others(
     inner: tuple[float, ...], believed: bool
 ) -> None:
     calm = [(0, 0.0), (19, 0.3), (0, 0.1), (19, 0.2), (0, 0.02), (19, 0.31), (0, 0.05), (19, 0.25)]
-    search = Search(uniform_prior(20, {1: 0.4, 2: 0.4, 3: 0.2}), Rules())
+    search = EdgeSearch(uniform_prior(20, {1: 0.4, 2: 0.4, 3: 0.2}), Rules())
     for kernel, value in (*calm, *((9, value) for value in inner), (12, -5.05)):
-        search.record(Record(kernel=kernel, value=value))
+        search.record(Observation(kernel=kernel, value=value))
     assert (search.probability_other()[12] > 0.99) == believed
 
 
@@ -166,9 +168,9 @@ def test_two_humps_are_warned_of_and_one_is_not() -> None:
     ("kernel", "value"), [(-1, 0.0), (10, 0.0), (0, None), (9, None), (3, float("nan")), (3, float("inf"))]
 )
 def test_impossible_records_are_refused(kernel: int, value: float | None) -> None:
-    search = Search(uniform_prior(10, ONE), Rules())
+    search = EdgeSearch(uniform_prior(10, ONE), Rules())
     with pytest.raises(ValueError, match=r"kernel|end"):
-        search.record(Record(kernel=kernel, value=value))
+        search.record(Observation(kernel=kernel, value=value))
     assert search.records == []
 
 

@@ -13,7 +13,7 @@ import pytest
 from factories import run as make_stored
 from ladders import World, changes, edges, kernel, loop, plan, request
 
-from harness.bisect.standing import stand
+from harness.bisect.fold import stand
 from harness.cli import lines, searching
 from harness.cli.errors import run_command
 from harness.cli.live import LiveProgress
@@ -163,7 +163,7 @@ def test_an_open_search_takes_skips(tmp_path: Path, capsys: pytest.CaptureFixtur
 def test_an_ab_run_is_no_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     run = make(tmp_path)
     with SqlStore(tmp_path / "state" / "results.sqlite") as store:
-        part = store.bisections.parts(run)[0].run_id
+        part = store.bisections.subruns(run)[0].run_id
     assert run_command(["bisect", "log", part]) == ExitCode.USAGE
     assert "is no search but a `kab ab`" in capsys.readouterr().err
 

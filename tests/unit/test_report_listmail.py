@@ -10,7 +10,7 @@ from commits import REMOVED, RESTORED, Story, commit, failure, plan, story
 from ladders import VERSIONS
 from ladders import plan as packages
 
-from harness.model.bisection import CounterProof, EdgeKind, PlannedRung
+from harness.model.bisection import EdgeKind, PlannedRung, RevertTest
 from harness.model.history import Change, Origin, Suspect
 from harness.model.metrics import METRICS
 from harness.model.source import OperationKind
@@ -28,7 +28,7 @@ _WHOLE = re.compile(r"^(Subject|commit|author|To|Cc|Fixes|last|first)\b.*:|^#|^g
 
 
 def mail_of(told: Story, **options: object) -> str:
-    arguments = {"parts": told.parts, **options}
+    arguments = {"subruns": told.subruns, **options}
     return list_mail(told.run, told.evidence, told.standing, told.outcome, METRICS, **arguments)
 
 
@@ -85,7 +85,7 @@ def test_both_arms_with_deviations_and_the_deciding_metric(lost: Story) -> None:
     assert "Before: requests run in parallel; after: I/O to the file is serialised." in flat(mail)
 
 
-def test_proof_and_counterproof_have_intervals(lost: Story) -> None:
+def test_proof_and_revert_test_have_intervals(lost: Story) -> None:
     mail = flat(mail_of(lost))
     after, before = commit(REMOVED).short, commit(REMOVED - 1).short
     assert re.search(rf"Effect of the commit, {after} against {before}: queue_depth -[\d.]+% \(99% interval -", mail)
@@ -104,7 +104,7 @@ def test_proof_and_counterproof_have_intervals(lost: Story) -> None:
         (False, "does NOT bring the speed back, A/B says same"),
     ],
 )
-def test_a_counterproof_that_fails_is_told_as_plainly(counter: bool | str, words: str) -> None:
+def test_a_revert_test_that_fails_is_told_as_plainly(counter: bool | str, words: str) -> None:
     mail = flat(mail_of(story(edges=LOST, boots=(20, 10, 12, 11), counter=counter)))
     assert words in mail
     assert "Effect of the revert" not in mail
@@ -154,7 +154,7 @@ def test_how_it_was_measured_and_how_to_do_it_again(lost: Story) -> None:
         assert words in mail
     assert "40 commits" in mail
     # Without the A/B runs the ends' configuration is told.
-    assert "gcc (Debian 12.2.0-14)" in mail_of(lost, parts={})
+    assert "gcc (Debian 12.2.0-14)" in mail_of(lost, subruns={})
 
 
 def test_it_fits_a_mail(both: Story, lost: Story) -> None:
@@ -197,7 +197,7 @@ def test_packages_have_neighbours_and_suspects_and_no_commit() -> None:
     assert f"first slow kernel: {VERSIONS[1]}-cloud-amd64" in mail
     assert "btrfs: some change (6.12.40)" in mail
     assert "of 210 changes" in flat(mail)
-    for word in ("regzbot", "Fixes:", "commit:", "git bisect", "Counterproof"):
+    for word in ("regzbot", "Fixes:", "commit:", "git bisect", "Revert test"):
         assert word not in mail
 
 
@@ -211,10 +211,10 @@ def test_an_option_is_the_culprit_of_two_configurations() -> None:
         for number, name in enumerate(named)
     )  # fmt: skip
     told = story(plan(rungs=rungs), edges=((9, EdgeKind.REMOVED),), boots=(12, 6, 9, 8))
-    undo = CounterProof(
+    undo = RevertTest(
         kind=OperationKind.REVERT, far=23, spec="git:x", run="counter-9", verdict=Verdict.FASTER, reason="above 1"
     )
-    edges = tuple(replace(edge, counterproof=undo) for edge in told.outcome.edges)
+    edges = tuple(replace(edge, revert_test=undo) for edge in told.outcome.edges)
     mail = mail_of(replace(told, outcome=replace(told.outcome, edges=edges)))
     assert mail.startswith("Subject: [linux] [btrfs] OPTION_9=y: fio.write_iops -")
     assert 'first slow kernel: OPTION_9=y ("OPTION_9: n -> y")' in mail

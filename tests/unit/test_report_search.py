@@ -9,8 +9,8 @@ import jsonschema
 import pytest
 from commits import COMMITS, REMOVED, Story, commit, failure, plan, rung_of_commit, sha, story
 
-from harness.bisect.standing import stand
-from harness.model.bisection import Answer, EdgeKind, EdgeWish, Mark, PartRole, RungState, Twin
+from harness.bisect.fold import stand
+from harness.model.bisection import Answer, EdgeKind, EdgeWish, IdenticalBuild, Mark, RungState, SubrunRole
 from harness.model.metrics import METRICS
 from harness.model.source import OperationKind
 from harness.model.trial import Finding, FindingKind, Outcome
@@ -52,9 +52,9 @@ def test_the_summary_names_commits(both: Story) -> None:
     assert f"removed by {culprit}." in said
     assert f"Removed by {culprit}; worse from there on By Ann Ättiksdotter <ann@example.org>, 2023-11-22" in said
     assert re.search(
-        rf'Counterproof: Effect of the revert alone on top of {commit(30).short} \("fs: .*?"\): queue_depth \+', said
+        rf'Revert test: Effect of the revert alone on top of {commit(30).short} \("fs: .*?"\): queue_depth \+', said
     )
-    assert re.search(rf"Counterproof: Effect of the commit alone on top of {commit(REMOVED).short} ", said)
+    assert re.search(rf"Revert test: Effect of the commit alone on top of {commit(REMOVED).short} ", said)
     assert f'{commit(20).short} ("fs: change number 20"): build-failed in 1 of 1 boots: fs/btrfs/super.c' in said
     table = [line for line in text.splitlines() if re.match(rf"  +{REMOVED}  {commit(REMOVED).short} ", line)]
     assert table[0].endswith("btrfs: move mount code to the new mount API")
@@ -76,7 +76,7 @@ def test_nothing_of_a_kernel_steers_the_readers_eyes(both: Story) -> None:
 
 
 def test_kernels_that_are_one_are_not_told_as_failures(both: Story) -> None:
-    evidence = replace(both.evidence, twins=(Twin(rung=33, of=32, after_trials=5),))
+    evidence = replace(both.evidence, identical_builds=(IdenticalBuild(rung=33, of=32, after_trials=5),))
     told = replace(both, evidence=evidence, standing=stand(evidence, METRICS))
     skipped, _, alike = summary(told).partition("\nSkipped\n")[2].partition("Not booted, for")
     assert commit(20).short in skipped
@@ -84,7 +84,7 @@ def test_kernels_that_are_one_are_not_told_as_failures(both: Story) -> None:
     assert f'{commit(33).short} ("fs: change number 33"): the same kernel as {commit(32).short}' in flat(alike)
 
 
-def test_a_counterproof_that_does_not_apply_is_in_the_summary() -> None:
+def test_a_revert_test_that_does_not_apply_is_in_the_summary() -> None:
     text = flat(summary(story(counter="the revert does not apply: fs/btrfs/super.c")))
     assert f"The revert does not apply to {commit(30).short}" in text
 
@@ -128,24 +128,27 @@ def test_short_ladders_are_shown_whole(both: Story) -> None:
 
 
 class TestLog:
-    def test_twins_counterproofs_and_marks_are_kept(self, both: Story) -> None:
+    def test_identical_builds_revert_tests_and_marks_are_kept(self, both: Story) -> None:
         evidence = replace(
             both.evidence,
-            twins=(Twin(rung=16, of=15, after_trials=3), Twin(rung=17, of=15, after_trials=99)),
+            identical_builds=(
+                IdenticalBuild(rung=16, of=15, after_trials=3),
+                IdenticalBuild(rung=17, of=15, after_trials=99),
+            ),
             marks=(Mark(rung=22, skip=True, reason="by hand", after_trials=2),),
         )
         log = write_log("some-run", evidence)
         again = read_log(log, METRICS)
-        assert again.twins == evidence.twins
+        assert again.identical_builds == evidence.identical_builds
         assert again.marks == evidence.marks
         assert [part for part, _, _ in again.proofs] == [part for part, _, _ in evidence.proofs]
-        assert {part.role for part, _, _ in again.proofs} == {PartRole.PROOF, PartRole.COUNTERPROOF}
+        assert {part.role for part, _, _ in again.proofs} == {SubrunRole.PROOF, SubrunRole.REVERT_TEST}
         assert [decision for *_, decision in again.proofs] == [decision for *_, decision in evidence.proofs]
         assert stand(again, METRICS) == stand(evidence, METRICS)
         assert write_log("some-run", again) == log
         early, late = (next(step for step in steps_of(again) if len(step.trials) == count) for count in (2, 4))
-        assert early.twins == ()
-        assert late.twins == evidence.twins[:1]
+        assert early.identical_builds == ()
+        assert late.identical_builds == evidence.identical_builds[:1]
         assert len(early.marks) == len(late.marks) == 1
 
     def test_crashes_keep_what_tells_them_apart(self) -> None:
@@ -239,7 +242,7 @@ class TestJson:
         assert (document["answer"], document["exit_code"], document["edges"]) == (None, None, [])
         assert (document["ends"] is not None) == ends
 
-    def test_a_counterproof_that_does_not_apply(self) -> None:
+    def test_a_revert_test_that_does_not_apply(self) -> None:
         document = self.document(story(counter="does not apply"))
         counter = document["edges"][0]["counterproof"]
         assert (counter["run"], counter["decision"], counter["holds"]) == (None, None, False)
@@ -268,7 +271,7 @@ class TestJson:
         assert set(properties["rungs"]["items"]["properties"]["state"]["enum"]) == set(RungState)
         assert set(properties["edges"]["items"]["properties"]["kind"]["enum"]) == set(EdgeKind)
         boot = properties["boots"]["items"]["properties"]
-        assert set(boot["part"]["enum"]) == {*PartRole, "search"}
+        assert set(boot["part"]["enum"]) == {*SubrunRole, "search"}
         assert set(boot["outcome"]["enum"]) == set(Outcome)
         kinds = set(search_json_schema()["$defs"]["counterproof"]["properties"]["kind"]["enum"])
         assert kinds == set(OperationKind) - {OperationKind.MERGE}

@@ -18,7 +18,7 @@ from harness.model.bisection import (
     EdgeKind,
     EdgeWish,
     Mark,
-    PartRole,
+    SubrunRole,
 )
 from harness.model.experiment import Experiment, TrialSpec
 from harness.model.kernel import Kernel
@@ -36,7 +36,7 @@ def store(tmp_path: Path) -> Iterator[SqlStore]:
 
 
 def boots_of(store: SqlStore, run: Run) -> int:
-    parts = [store.run(part.run_id) for part in store.bisections.parts(run.id)]
+    parts = [store.run(part.run_id) for part in store.bisections.subruns(run.id)]
     return len(run.trials) + sum(len(part.trials) for part in parts)
 
 
@@ -52,7 +52,11 @@ def test_finds_both_edges_and_proves_them(store: SqlStore) -> None:
     stored = store.run(run.id)
     assert stored.state is RunState.FINISHED
     assert store.bisections.outcome(run.id) == outcome
-    assert [part.role for part in store.bisections.parts(run.id)] == [PartRole.ENDS, PartRole.PROOF, PartRole.PROOF]
+    assert [part.role for part in store.bisections.subruns(run.id)] == [
+        SubrunRole.ENDS,
+        SubrunRole.PROOF,
+        SubrunRole.PROOF,
+    ]
     assert len(world.made) == boots_of(store, run)
     assert len(world.made) <= 36
     views = search.ab.progress.views
@@ -134,7 +138,7 @@ def test_killed_at_any_moment_it_goes_on_as_if_it_had_not_been(store: SqlStore, 
     assert outcome.answer is Answer.FOUND
     # Not one boot lost, not one made twice.
     assert [one[0] for one in world.made] == [one[0] for one in whole.made]
-    assert len({part.run_id for part in store.bisections.parts(run.id)}) == 3
+    assert len({part.run_id for part in store.bisections.subruns(run.id)}) == 3
 
 
 def test_killed_again_and_again(store: SqlStore) -> None:
@@ -233,7 +237,7 @@ def test_another_ladder_is_another_search(store: SqlStore) -> None:
 def test_only_edges_wished_for_are_proven(store: SqlStore, wish: EdgeWish, found) -> None:
     run, outcome = loop(store, World()).execute(request(plan=plan(edges=wish)))
     assert edges(outcome) == found
-    assert len(store.bisections.parts(run.id)) == 1 + len(found)
+    assert len(store.bisections.subruns(run.id)) == 1 + len(found)
 
 
 def test_a_kernel_that_is_no_longer_to_be_had_is_skipped(store: SqlStore) -> None:

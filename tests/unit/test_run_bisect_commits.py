@@ -10,7 +10,7 @@ import pytest
 from ladders import FAST, NOISE, SLOW, loop, request
 
 from harness.errors import BuildError, DoesNotApplyError, NoKernelError
-from harness.model.bisection import Answer, BisectionPlan, EdgeKind, FoundEdge, PartRole, PlannedRung
+from harness.model.bisection import Answer, BisectionPlan, EdgeKind, FoundEdge, PlannedRung, SubrunRole
 from harness.model.experiment import Experiment, TrialSpec
 from harness.model.kernel import Kernel
 from harness.model.run import Run
@@ -133,8 +133,8 @@ def counter(plan: BisectionPlan, edge: FoundEdge, far: int) -> str:
     return with_operation(plan.rungs[far].spec, kind, culprit.sha)
 
 
-def parts(store: SqlStore, run: Run) -> list[tuple[PartRole, int, int]]:
-    return [(part.role, part.before, part.after) for part in store.bisections.parts(run.id)]
+def parts(store: SqlStore, run: Run) -> list[tuple[SubrunRole, int, int]]:
+    return [(part.role, part.before, part.after) for part in store.bisections.subruns(run.id)]
 
 
 def test_both_commits_are_named_proven_and_undone(store: SqlStore) -> None:
@@ -147,20 +147,20 @@ def test_both_commits_are_named_proven_and_undone(store: SqlStore) -> None:
     assert restored.culprit is not None
     assert restored.culprit.sha == sha(RESTORED)
     assert parts(store, run) == [
-        (PartRole.ENDS, 0, COMMITS - 1),
-        (PartRole.PROOF, REMOVED - 1, REMOVED),
-        (PartRole.PROOF, RESTORED - 1, RESTORED),
+        (SubrunRole.ENDS, 0, COMMITS - 1),
+        (SubrunRole.PROOF, REMOVED - 1, REMOVED),
+        (SubrunRole.PROOF, RESTORED - 1, RESTORED),
         # The last slow commit with the removing one reverted, the first slow one with the restoring one applied.
-        (PartRole.COUNTERPROOF, RESTORED - 1, REMOVED),
-        (PartRole.COUNTERPROOF, REMOVED, RESTORED),
+        (SubrunRole.REVERT_TEST, RESTORED - 1, REMOVED),
+        (SubrunRole.REVERT_TEST, REMOVED, RESTORED),
     ]
-    assert removed.counterproof is not None
-    assert removed.counterproof.kind is OperationKind.REVERT
-    assert removed.counterproof.spec == f"{spec_of(RESTORED - 1)}+revert={sha(REMOVED)}"
-    assert removed.counterproof.holds
-    assert restored.counterproof is not None
-    assert restored.counterproof.spec == f"{spec_of(REMOVED)}+pick={sha(RESTORED)}"
-    assert restored.counterproof.holds
+    assert removed.revert_test is not None
+    assert removed.revert_test.kind is OperationKind.REVERT
+    assert removed.revert_test.spec == f"{spec_of(RESTORED - 1)}+revert={sha(REMOVED)}"
+    assert removed.revert_test.holds
+    assert restored.revert_test is not None
+    assert restored.revert_test.spec == f"{spec_of(REMOVED)}+pick={sha(RESTORED)}"
+    assert restored.revert_test.holds
     assert removed.suspects == ()
     assert store.bisections.outcome(run.id) == outcome
 
@@ -171,7 +171,7 @@ def test_a_commit_that_changes_no_code_costs_no_boot_and_is_no_culprit(store: Sq
     tree = Tree(comments=comments)
     run, outcome = tree.search(store).execute(tree.asked())
     assert [edge.culprit and edge.culprit.sha for edge in outcome.edges] == [sha(REMOVED), sha(RESTORED)]
-    twins = store.bisections.twins(run.id)
+    twins = store.bisections.identical_builds(run.id)
     assert twins
     assert {twin.rung for twin in twins}.isdisjoint(trial.spec.block for trial in run.trials)
 
@@ -183,7 +183,7 @@ def test_commits_that_do_not_build_are_skipped_with_their_log(store: SqlStore) -
     assert (removed.before, removed.after) == (REMOVED - 2, REMOVED)
     # Two commits may be it: none is accused.
     assert removed.culprit is None
-    assert removed.counterproof is None
+    assert removed.revert_test is None
     assert restored.culprit is not None
     failed = [trial for trial in run.trials if trial.outcome is Outcome.BUILD_FAILED]
     assert failed
@@ -206,9 +206,9 @@ def test_a_revert_that_does_not_apply_is_said(store: SqlStore) -> None:
     _, outcome = tree.search(store).execute(tree.asked())
     assert outcome.answer is Answer.FOUND
     for edge in outcome.edges:
-        assert edge.counterproof is not None
-        assert edge.counterproof.run is None
-        assert "does not apply" in edge.counterproof.reason
+        assert edge.revert_test is not None
+        assert edge.revert_test.run is None
+        assert "does not apply" in edge.revert_test.reason
 
 
 def test_a_revert_that_cannot_be_configured_is_said(store: SqlStore) -> None:
@@ -216,8 +216,8 @@ def test_a_revert_that_cannot_be_configured_is_said(store: SqlStore) -> None:
     _, outcome = tree.search(store).execute(tree.asked())
     assert outcome.answer is Answer.FOUND
     for edge in outcome.edges:
-        assert edge.counterproof is not None
-        assert edge.counterproof.reason.startswith("the configuration cannot be met")
+        assert edge.revert_test is not None
+        assert edge.revert_test.reason.startswith("the configuration cannot be met")
 
 
 def test_a_build_fix_that_cannot_be_configured_helps_nothing(store: SqlStore) -> None:
@@ -230,16 +230,16 @@ def test_a_revert_that_brings_nothing_back_does_not_hold(store: SqlStore) -> Non
     tree = Tree(culprit_matters=False)
     _, outcome = tree.search(store).execute(tree.asked())
     assert all(edge.proven for edge in outcome.edges)
-    assert not any(edge.counterproof is None or edge.counterproof.holds for edge in outcome.edges)
+    assert not any(edge.revert_test is None or edge.revert_test.holds for edge in outcome.edges)
 
 
 def test_one_edge_is_undone_at_the_end_of_the_line(store: SqlStore) -> None:
     tree = Tree(edges=(REMOVED,))
     _, outcome = tree.search(store).execute(tree.asked())
     (edge,) = outcome.edges
-    assert edge.counterproof is not None
-    assert edge.counterproof.far == COMMITS - 1
-    assert edge.counterproof.holds
+    assert edge.revert_test is not None
+    assert edge.revert_test.far == COMMITS - 1
+    assert edge.revert_test.holds
 
 
 def test_the_proof_is_against_the_parent_where_the_line_leaves_commits_out(store: SqlStore) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.cli.errors import run_command
 from harness.errors import ConfigError, HostError
-from harness.model.bisection import BisectionPlan, Mark, Part, PartRole, PlannedRung, Twin
+from harness.model.bisection import BisectionPlan, IdenticalBuild, Mark, PlannedRung, Subrun, SubrunRole
 from harness.store import SqlStore
 from harness.store.damage import DamagedError
 
@@ -53,8 +53,8 @@ def fill(path):
             for trial in some:
                 store.append_trial(name, replace(trial, findings=(factories.PANIC,)))
             store.bisections.add_mark(name, Mark(rung=1, skip=True, reason="x"))
-            store.bisections.add_twin(name, Twin(rung=1, of=0))
-            store.bisections.add_part(name, Part(role=PartRole.ENDS, before=0, after=2, run_id="part"))
+            store.bisections.add_identical_build(name, IdenticalBuild(rung=1, of=0))
+            store.bisections.add_subrun(name, Subrun(role=SubrunRole.ENDS, before=0, after=2, run_id="part"))
             store.finish(name, factories.decide(some))
 
 
@@ -64,7 +64,7 @@ def read_all(store, name):
     store.decision(name)
     store.with_artifacts(run)
     kept = store.bisections
-    return run, kept.plan(name), kept.marks(name), kept.twins(name), kept.parts(name), kept.outcome(name)
+    return run, kept.plan(name), kept.marks(name), kept.identical_builds(name), kept.subruns(name), kept.outcome(name)
 
 
 def put(path, table, column, value):

@@ -17,7 +17,7 @@ from strategies import decisions, runs, trials
 
 from harness.errors import ConfigError, HostError, TransientHostError
 from harness.interfaces import Store
-from harness.model.bisection import Part, PartRole
+from harness.model.bisection import Subrun, SubrunRole
 from harness.model.experiment import Arm, TrialSpec
 from harness.model.run import Run, RunState
 from harness.model.trial import Outcome, Trial
@@ -179,7 +179,7 @@ def test_runs_by_name(store: SqlStore) -> None:
 def test_the_newest_run_is_no_part_of_a_search(store: SqlStore) -> None:
     for name in ("search", "ends"):
         store.create_run(factories.run(id=name))
-    store.bisections.add_part("search", Part(role=PartRole.ENDS, before=0, after=5, run_id="ends"))
+    store.bisections.add_subrun("search", Subrun(role=SubrunRole.ENDS, before=0, after=5, run_id="ends"))
     assert store.run("last").id == "search"
     assert store.run("ends").id == "ends"
 

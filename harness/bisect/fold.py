@@ -1,22 +1,22 @@
-"""Where a bisection stands: a fold over what is stored, used alike by the search, its display and its reports."""
+"""The fold over what is stored of a bisection: where it stands. The search, its display and its reports share it."""
 
 import itertools
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
 from harness.bisect import metric as metric_choice
-from harness.bisect.evidence import Noise
-from harness.bisect.findings import Evidence, Findings, findings_of
+from harness.bisect.evidence import Evidence, LadderEvidence, ladder_evidence
 from harness.bisect.metric import MetricChoice
+from harness.bisect.noise import Noise
+from harness.bisect.nullsearch import GIVE_UP, NullSearch, Values, is_null, listen, look, unseen
 from harness.bisect.prior import cost_of, edge_counts, ladder_prior
-from harness.bisect.quiet import GIVE_UP, Quiet, Values, is_quiet, listen, look, unseen
-from harness.bisect.search import EdgeFound, Record, Result, Rules, Search
+from harness.bisect.search import EdgeFound, EdgeSearch, Observation, Result, Rules
 from harness.bisect.select import Choice
-from harness.model.bisection import BisectionPlan, EdgeKind, EdgeWish, FoundEdge, RungState, SearchView
+from harness.bisect.view import NextBoot, RungStanding, Standing
+from harness.model.bisection import EdgeKind, EdgeWish, FoundEdge, RungState
 from harness.model.trial import Outcome
 from harness.model.verdict import Verdict
 from harness.model.workload import Direction, Metric
@@ -26,79 +26,6 @@ AUTO = "auto"
 _CALIBRATION = 2
 # How far below the other kernels one that fails is put where a crash counts as slow, as a log ratio.
 _CRASH_STEP = 2.0
-_SURE = 0.98
-# Probability from which a kernel that was booted is shown as fast or slow.
-_LIKELY = 0.9
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RungStanding:
-    """One kernel of the ladder."""
-
-    # Boots that were not lost.
-    boots: int
-    # Median over its boots of the metric, in metric units; None where it has none.
-    median: float | None
-    state: RungState
-    # Posterior probability that it is slow; None before the ends are known.
-    slow: float | None
-    # Why it is skipped, or whose twin it is; empty otherwise.
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NextBoot:
-    """The kernel to boot next, and why in half a sentence."""
-
-    rung: int
-    reason: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
-    """What is known, what is believed, and what comes next."""
-
-    rungs: tuple[RungStanding, ...]
-    metric: MetricChoice | None = None
-    # Boots of ends and search that counted.
-    boots: int = 0
-    result: Result | None = None
-    # Probability, at most, that a search would have come to this had there been more edges than `result` names.
-    missed: float = 0.0
-    # Smallest difference, as a fraction, that was looked for while all was alike; 0 where something differs.
-    looked_for: float = 0.0
-    edges: tuple[FoundEdge, ...] = ()
-    # Edges found that change the metric by less than the margin, and are not reported.
-    small: int = 0
-    next: NextBoot | None = None
-    # Rungs likely to be booted after that one, the likeliest first; empty where that was not asked for.
-    ahead: tuple[int, ...] = ()
-    # Boots expected until the edges are named, proofs not counted; None if unknown.
-    boots_left: int | None = None
-    # Why the search cannot go on; empty where it can, or is over.
-    blocked: str = ""
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def strip(self) -> str:
-        """One letter per rung: F fast, S slow, ? neither yet, x skipped; f, s believed so without a boot; . unknown."""
-        return "".join(_letter(rung) for rung in self.rungs)
-
-
-def view_of(plan: BisectionPlan, standing: Standing) -> SearchView:
-    """The standing as displays want it."""
-    return SearchView(
-        plan=plan,
-        strip=standing.strip,
-        slow=tuple(rung.slow for rung in standing.rungs),
-        metric=standing.metric.name if standing.metric else None,
-        boots=standing.boots,
-        boots_left=standing.boots_left,
-        edges=standing.edges,
-        probability=standing.result.probability if standing.result else 0.0,
-        next_rung=standing.next.rung if standing.next else None,
-        reason=standing.next.reason if standing.next else standing.blocked,
-    )
 
 
 def stand(evidence: Evidence, metrics: Mapping[str, Metric], *, ahead: bool = False) -> Standing:
@@ -106,7 +33,7 @@ def stand(evidence: Evidence, metrics: Mapping[str, Metric], *, ahead: bool = Fa
 
     With `ahead` it also says which kernels are likely to be wanted after the next.
     """
-    findings = findings_of(evidence)
+    findings = ladder_evidence(evidence)
     boots = sum(trial.outcome.booted for trial in (*evidence.ends, *evidence.trials))
     chosen = choose_metric(evidence, metrics)
     if evidence.ends_decision is None or chosen is None:
@@ -120,7 +47,7 @@ def choose_metric(evidence: Evidence, metrics: Mapping[str, Metric]) -> MetricCh
     if named != AUTO:
         return MetricChoice(name=named, how="named by the user", separation=0.0, settled=True)
     rungs = range(len(evidence.plan.rungs))
-    at_ends = findings_of(evidence, inner_boots=0)
+    at_ends = ladder_evidence(evidence, inner_boots=0)
     # A kernel may be too old for a metric: one that an end lacks says nothing of that end.
     candidates = [
         name
@@ -129,32 +56,20 @@ def choose_metric(evidence: Evidence, metrics: Mapping[str, Metric]) -> MetricCh
     ]
     series = []
     for boots in range(len(evidence.trials) + 1):
-        seen = findings_of(evidence, inner_boots=boots)
+        seen = ladder_evidence(evidence, inner_boots=boots)
         series.append({name: seen.values(name, rungs) for name in candidates})
     moved = evidence.ends_decision is not None and evidence.ends_decision.verdict in {Verdict.FASTER, Verdict.SLOWER}
     leader = evidence.ends_decision.metric if evidence.ends_decision is not None and moved else None
     return metric_choice.choose(candidates, metrics, series, margin=evidence.experiment.margin, leader=leader)
 
 
-def _measured_ends(evidence: Evidence, found: Findings, metric: str) -> bool:
+def _measured_ends(evidence: Evidence, found: LadderEvidence, metric: str) -> bool:
     """Whether no end that ran lacks the metric, and one at least has it."""
     ends = [end for end in (0, evidence.plan.last) if end not in found.skipped and end in found.boots]
     return bool(ends) and len(found.values(metric, ends)) == len(ends)
 
 
-def _letter(rung: RungStanding) -> str:
-    if rung.state is RungState.SKIP:
-        return "x"
-    if rung.state is RungState.UNKNOWN:
-        if rung.slow is None or 1 - _SURE < rung.slow < _SURE:
-            return "."
-        return "s" if rung.slow >= _SURE else "f"
-    if rung.slow is not None and 1 - _LIKELY < rung.slow < _LIKELY:
-        return "?"
-    return "S" if rung.state is RungState.SLOW else "F"
-
-
-def _before_search(evidence: Evidence, findings: Findings, chosen: MetricChoice | None, boots: int) -> Standing:
+def _before_search(evidence: Evidence, findings: LadderEvidence, chosen: MetricChoice | None, boots: int) -> Standing:
     blocked = ""
     if evidence.ends_decision is not None:
         blocked = f"the ends cannot be compared: {evidence.ends_decision.reason}"
@@ -171,7 +86,7 @@ class _Fold:
     """One evaluation of the engine; lives for one call of stand."""
 
     def __init__(
-        self, evidence: Evidence, findings: Findings, chosen: MetricChoice, metric: Metric, boots: int
+        self, evidence: Evidence, findings: LadderEvidence, chosen: MetricChoice, metric: Metric, boots: int
     ) -> None:
         self.evidence, self.findings, self.chosen, self.metric = evidence, findings, chosen, metric
         self.boots = boots
@@ -181,14 +96,14 @@ class _Fold:
         self.raw = findings.values(chosen.name, self.rungs)
         self.margin = evidence.experiment.margin
         self.sign = 1.0 if metric.direction is Direction.HIGHER else -1.0
-        self.twins = {twin.rung: twin.of for twin in evidence.twins}
+        self.identical_builds = {identical.rung: identical.of for identical in evidence.identical_builds}
         self.crashed = self._crashed_as_slow()
         self.skipped = {rung: why for rung, why in findings.skipped.items() if rung not in self.crashed}
         for rung, made in findings.boots.items():
             ran = any(trial.outcome is Outcome.OK for trial in made)
             if ran and rung not in self.values and rung not in self.skipped:
                 self.skipped[rung] = f"no boot gave {chosen.name}"
-        self.measured = {*self.values, *(rung for rung, of in self.twins.items() if of in self.values)}
+        self.measured = {*self.values, *(rung for rung, of in self.identical_builds.items() if of in self.values)}
 
     def standing(self, *, ahead: bool = False) -> Standing:
         """The standing."""
@@ -203,9 +118,9 @@ class _Fold:
                 blocked=f"the end {plan.rungs[end].release} cannot be measured ({why})",
             )
         search = self._search()
-        quiet = self._alike(search) if 0 in search.prior.counts and not self.crashed else None
-        if quiet is not None:
-            return self._quiet(quiet)
+        null = self._alike(search) if 0 in search.prior.counts and not self.crashed else None
+        if null is not None:
+            return self._null(null)
         result = search.result()
         slow = self._slow(search.probability_other())
         edges, small = self._edges(result.edges)
@@ -234,20 +149,20 @@ class _Fold:
             warnings=self._warnings(result),
         )
 
-    def _alike(self, search: Search) -> Quiet | None:
+    def _alike(self, search: EdgeSearch) -> NullSearch | None:
         """What is left to look for while everything measured is like the ends; None where it is not."""
-        if not is_quiet(self.values, self.margin):
+        if not is_null(self.values, self.margin):
             return listen(self._search, self.values, self.margin, like=search.result().counts[0])
-        dead = {*self.skipped, *(rung for rung, of in self.twins.items() if of in self.skipped)}
+        dead = {*self.skipped, *(rung for rung, of in self.identical_builds.items() if of in self.skipped)}
         return look(search.prior, sorted(self.measured), dead, self.margin)
 
-    def _quiet(self, found: Quiet) -> Standing:
+    def _null(self, found: NullSearch) -> Standing:
         """The standing while everything measured is like the ends."""
         upcoming = self._next(None)
         if upcoming is None and found.missed > GIVE_UP and found.kernel is not None:
             again = "once more" if found.kernel in self.values else "beside it"
             upcoming = NextBoot(
-                rung=self.twins.get(found.kernel, found.kernel),
+                rung=self.identical_builds.get(found.kernel, found.kernel),
                 reason=f"all so far are alike; {again}, for another stretch may hide there ({found.missed:.0%} in all)",
             )
         return Standing(
@@ -276,7 +191,7 @@ class _Fold:
             self.values[rung] = [worst - self.sign * _CRASH_STEP] * max(2, self.findings.faults[rung].failed)
         return frozenset(found)
 
-    def _search(self, noise: Noise | None = None, values: Values | None = None) -> Search:
+    def _search(self, noise: Noise | None = None, values: Values | None = None) -> EdgeSearch:
         plan, values = self.evidence.plan, self.values if values is None else values
         prior = ladder_prior(plan.rungs, self._counts())
         rules = Rules(
@@ -287,12 +202,12 @@ class _Fold:
             build_cost=cost_of(plan),
             noise=noise,
         )
-        search = Search(prior, rules)
+        search = EdgeSearch(prior, rules)
         for rung in sorted(values):
-            search.replay(Record(kernel=rung, value=value) for value in values[rung])
-        search.replay(Record(kernel=rung, value=None) for rung in sorted(self.skipped) if 0 < rung < self.last)
-        for twin in self.evidence.twins:
-            search.tie(twin.rung, twin.of)
+            search.replay(Observation(kernel=rung, value=value) for value in values[rung])
+        search.replay(Observation(kernel=rung, value=None) for rung in sorted(self.skipped) if 0 < rung < self.last)
+        for identical in self.evidence.identical_builds:
+            search.tie(identical.rung, identical.of)
         return search
 
     def _counts(self) -> dict[int, float]:
@@ -346,11 +261,11 @@ class _Fold:
         note = self.skipped.get(rung, "")
         if note:
             state = RungState.SKIP
-        elif (rung in self.values or rung in self.twins) and slow is not None:
+        elif (rung in self.values or rung in self.identical_builds) and slow is not None:
             state = RungState.SLOW if slow > 0.5 else RungState.FAST
         raw = self.raw.get(rung)
-        if rung in self.twins and not note:
-            note = f"the same kernel as {self.evidence.plan.rungs[self.twins[rung]].release}"
+        if rung in self.identical_builds and not note:
+            note = f"the same kernel as {self.evidence.plan.rungs[self.identical_builds[rung]].release}"
         if rung in self.crashed:
             note = f"counts as slow: {self.findings.skipped[rung]}"
         return RungStanding(
@@ -372,7 +287,7 @@ class _Fold:
             reason = f"it may show another state ({bits:.2f} bits expected)"
         return NextBoot(rung=choice.kernel, reason=reason)
 
-    def _boots_left(self, search: Search, choice: Choice | None) -> int | None:
+    def _boots_left(self, search: EdgeSearch, choice: Choice | None) -> int | None:
         """Bits still open, at the rate of the next boot."""
         if choice is None:
             return 0

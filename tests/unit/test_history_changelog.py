@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.history.changelog import changes_between, still_missing
 from harness.model.history import Change, Origin
-from harness.parse.changelog import changes_between, still_missing
 
 pytestmark = pytest.mark.unit
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from harness.bisect.evidence import LearnedNoise, Sums
+from harness.bisect.noise import LearnedNoise, Sums
 from harness.stats.sequential import RESOLUTION
 
 # One boot may be a wild one.
@@ -37,14 +37,14 @@ class References:
 def log_odds(references: References, values: Sequence[float]) -> float:
     """Log odds that boots with these logs are of a slow kernel rather than a fast one; both alike before the first.
 
-    Means and spread are learned from the references and the boots themselves (harness.bisect.evidence).
+    Means and spread are learned from the references and the boots themselves (harness.bisect.noise).
     """
     noise = LearnedNoise(spread=references.spread)
     fast, slow, new = _sums(references.fast), _sums(references.slow), _sums(values)
     return float(noise.log_marginal(fast, slow + new) - noise.log_marginal(fast + new, slow))
 
 
-def likeness(references: References, values: Sequence[float], error: float) -> bool | None:
+def classify(references: References, values: Sequence[float], error: float) -> bool | None:
     """True: like the slow kernels; False: like the fast ones; None: not sure to within the error yet."""
     if len(values) < MIN_BOOTS:
         return None

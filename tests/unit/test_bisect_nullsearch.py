@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from harness.bisect.evidence import Noise, Sums
+from harness.bisect.noise import Noise, Sums
+from harness.bisect.nullsearch import KnownStep, Values, listen, look, missed_text, unseen
 from harness.bisect.posterior import EdgePrior
-from harness.bisect.quiet import KnownStep, Values, listen, look, missed_text, unseen
-from harness.bisect.search import Record, Rules, Search
+from harness.bisect.search import EdgeSearch, Observation, Rules
 
 pytestmark = pytest.mark.unit
 
@@ -61,9 +61,9 @@ def test_known_step_is_least_squares_around_a_mean_that_is_not_known() -> None:
         assert here.scale[0] == pytest.approx(0.5 * math.sqrt(1 / 2 + 1 / 10))
 
 
-def noisy(noise: Noise, values: Values) -> Search:
-    search = Search(EdgePrior(np.ones(39), COUNTS), Rules(noise=noise))
-    return search.replay(Record(kernel=kernel, value=one) for kernel, made in values.items() for one in made)
+def noisy(noise: Noise, values: Values) -> EdgeSearch:
+    search = EdgeSearch(EdgePrior(np.ones(39), COUNTS), Rules(noise=noise))
+    return search.replay(Observation(kernel=kernel, value=one) for kernel, made in values.items() for one in made)
 
 
 @pytest.mark.parametrize("seed", [1, 2, 4, 5])

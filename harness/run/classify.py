@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from harness import __version__, interruption
-from harness.bisect.findings import Evidence, findings_of
-from harness.bisect.liken import References, likeness, log_odds
+from harness.bisect.classify import References, classify, log_odds
+from harness.bisect.evidence import Evidence, ladder_evidence
+from harness.bisect.fold import stand
 from harness.bisect.metric import logs
-from harness.bisect.standing import stand
 from harness.errors import ConfigError, HostError
 from harness.model.bisection import RungState
 from harness.model.experiment import Arm, Experiment
@@ -31,7 +31,7 @@ _MAX_UNLIKE = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Likeness:
+class KnownSides:
     """What a kernel is compared with."""
 
     # The stored run, its metric, and per-boot medians of that metric on both sides.
@@ -46,7 +46,7 @@ class Likeness:
         return References(fast=tuple(found[0]), slow=tuple(found[1])), tuple(found[2])
 
 
-def likeness_of_ab(run: Run, decision: Decision | None, metrics: Mapping[str, Metric]) -> Likeness:
+def sides_of_ab(run: Run, decision: Decision | None, metrics: Mapping[str, Metric]) -> KnownSides:
     """Both arms of an A/B run. Raises ConfigError where it did not find them to differ."""
     if decision is None or decision.metric is None or decision.verdict not in {Verdict.FASTER, Verdict.SLOWER}:
         raise ConfigError(
@@ -64,15 +64,15 @@ def likeness_of_ab(run: Run, decision: Decision | None, metrics: Mapping[str, Me
     }
     slower = decision.verdict is Verdict.SLOWER
     fast, slow = (Arm.BASELINE, Arm.CANDIDATE) if slower else (Arm.CANDIDATE, Arm.BASELINE)
-    return Likeness(run=run, metric=metrics[name], fast=values[fast], slow=values[slow])
+    return KnownSides(run=run, metric=metrics[name], fast=values[fast], slow=values[slow])
 
 
-def likeness_of_search(run: Run, evidence: Evidence, metrics: Mapping[str, Metric]) -> Likeness:
+def sides_of_search(run: Run, evidence: Evidence, metrics: Mapping[str, Metric]) -> KnownSides:
     """Kernels that a search knows to be fast, and to be slow. Raises ConfigError where it knows only one kind."""
     standing = stand(evidence, metrics)
     groups: dict[RungState, tuple[float, ...]] = {}
     if standing.metric is not None:
-        values = findings_of(evidence).values(standing.metric.name, range(len(standing.rungs)))
+        values = ladder_evidence(evidence).values(standing.metric.name, range(len(standing.rungs)))
         for state in (RungState.FAST, RungState.SLOW):
             rungs = [rung for rung, there in enumerate(standing.rungs) if there.state is state]
             groups[state] = tuple(value for rung in rungs for value in values.get(rung, ()))
@@ -81,7 +81,7 @@ def likeness_of_search(run: Run, evidence: Evidence, metrics: Mapping[str, Metri
             f"search {run.id} has not booted both fast and slow kernels: there is nothing to be like",
             remedy="Let it go on (`kab bisect --resume`), or name an A/B run that ended as faster or slower.",
         )
-    return Likeness(
+    return KnownSides(
         run=run,
         metric=metrics[standing.metric.name],
         fast=groups[RungState.FAST],
@@ -89,7 +89,7 @@ def likeness_of_search(run: Run, evidence: Evidence, metrics: Mapping[str, Metri
     )
 
 
-def check_conditions(like: Likeness, conditions: Mapping[str, str]) -> None:
+def check_conditions(like: KnownSides, conditions: Mapping[str, str]) -> None:
     """Raise ConfigError where boots of now cannot be compared with those of the stored run."""
     stored = like.run.conditions
     differing = [
@@ -108,7 +108,7 @@ def check_conditions(like: Likeness, conditions: Mapping[str, str]) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LikenLoop:
+class ClassifyLoop:
     """Boots a kernel until it is told which side it is like."""
 
     ab: AbLoop
@@ -116,7 +116,7 @@ class LikenLoop:
     max_boots: int
 
     def execute(
-        self, like: Likeness, kernel: Kernel, *, spec: str, conditions: Mapping[str, str], host: Mapping[str, str],
+        self, like: KnownSides, kernel: Kernel, *, spec: str, conditions: Mapping[str, str], host: Mapping[str, str],
         command: tuple[str, ...],
     ) -> tuple[Run, Decision]:  # fmt: skip
         """The closed run and its decision: SAME as the fast side, SLOWER, or INCONCLUSIVE. Raises HostError."""
@@ -161,7 +161,7 @@ class LikenLoop:
                 remedy="That is the host's trouble, not the kernel's: see `kab doctor`.",
             )
 
-    def _decide(self, like: Likeness, trials: list[Trial]) -> Decision | None:
+    def _decide(self, like: KnownSides, trials: list[Trial]) -> Decision | None:
         """None: another boot."""
         fault = next(iter(faults_of(trials, confirm=self.ab.accelerator is Accelerator.TCG).values()), None)
         failed = [trial for trial in trials if trial.outcome not in {Outcome.OK, Outcome.LOST}]
@@ -175,7 +175,7 @@ class LikenLoop:
         if len(medians) < len(ran):
             return self._decision(like, Verdict.INCONCLUSIVE, f"a boot gave no {like.metric.name}")
         references, values = like.references(medians)
-        slow = likeness(references, values, self.error)
+        slow = classify(references, values, self.error)
         if slow is None and len(ran) < self.max_boots:
             return None
         told = f"{like.metric.name} {', '.join(f'{value:.4g}' for value in medians)}; {_sides(like)}"
@@ -187,13 +187,13 @@ class LikenLoop:
             like, Verdict.SLOWER if slow else Verdict.SAME, f"{told}: like the {side} side, {odds:.3g} to 1"
         )
 
-    def _decision(self, like: Likeness, verdict: Verdict, reason: str) -> Decision:
+    def _decision(self, like: KnownSides, verdict: Verdict, reason: str) -> Decision:
         return Decision(
             verdict=verdict, metric=like.metric.name, how=f"as in run {like.run.id}", reason=reason, final=True
         )
 
 
-def _sides(like: Likeness) -> str:
+def _sides(like: KnownSides) -> str:
     """``fast 3.1 to 3.3, slow 0.94 to 1.03``."""
     return ", ".join(
         f"{name} {min(values):.4g} to {max(values):.4g}" for name, values in (("fast", like.fast), ("slow", like.slow))

@@ -12,10 +12,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from harness.bisect.evidence import Floats, Noise, Predictive, Sums
 from harness.bisect.metric import spread_of
+from harness.bisect.noise import Floats, Noise, Predictive, Sums
 from harness.bisect.posterior import EdgePrior
-from harness.bisect.search import Search
+from harness.bisect.search import EdgeSearch
 
 # Probability of having missed a stretch, were there one, at which it is no longer looked for, but said.
 GIVE_UP = 0.1
@@ -38,7 +38,7 @@ _WILD = 6.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Quiet:
+class NullSearch:
     """What is left to look for."""
 
     # Probability that a stretch, were there one, would not have been seen.
@@ -53,7 +53,7 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownStep:
-    """Noise of harness.bisect.evidence: the other state is `step` away from the first, wherever that is."""
+    """Noise of harness.bisect.noise: the other state is `step` away from the first, wherever that is."""
 
     step: float
     spread: float
@@ -81,14 +81,14 @@ class KnownStep:
         return first.count + other.count, first.total + other.total - moved, first.squares + squares
 
 
-def is_quiet(values: Values, margin: float) -> bool:
+def is_null(values: Values, margin: float) -> bool:
     """Whether all kernels' medians (of logs) lie within the margin of the ends'."""
     ends = [value for end in (min(values), max(values)) for value in values[end]]
     middle = float(np.median(ends))
     return all(abs(float(np.median(one)) - middle) <= math.log1p(margin) for one in values.values())
 
 
-def look(prior: EdgePrior, measured: Sequence[int], unbootable: Collection[int], margin: float) -> Quiet:
+def look(prior: EdgePrior, measured: Sequence[int], unbootable: Collection[int], margin: float) -> NullSearch:
     """Where to look next; ``measured`` are all kernels with a value, in order, both ends among them."""
     bounds = np.array(measured)
     hidden = prior.symmetric(bounds[:-1], bounds[1:])[1]
@@ -96,7 +96,7 @@ def look(prior: EdgePrior, measured: Sequence[int], unbootable: Collection[int],
     missed = float(hidden.sum()) / max(whole, 1e-300)
     like, differs = prior.counts[0], prior.counts.get(2, 0.0) * missed
     counts = {0: like / (like + differs), 2: differs / (like + differs)}
-    found = Quiet(missed=missed, kernel=None, counts=counts, step=math.log1p(margin))
+    found = NullSearch(missed=missed, kernel=None, counts=counts, step=math.log1p(margin))
     for gap in np.argsort(-hidden, kind="stable"):
         inside = [kernel for kernel in range(bounds[gap] + 1, bounds[gap + 1]) if kernel not in unbootable]
         if inside and hidden[gap] > 0:
@@ -107,7 +107,9 @@ def look(prior: EdgePrior, measured: Sequence[int], unbootable: Collection[int],
     return found
 
 
-def listen(search: Callable[[Noise, Values], Search], values: Values, margin: float, *, like: float) -> Quiet | None:
+def listen(
+    search: Callable[[Noise, Values], EdgeSearch], values: Values, margin: float, *, like: float
+) -> NullSearch | None:
     """Where to look next among noisy kernels: what a search for a step up or one for a step down has missed so far.
 
     ``search`` makes a search of boots, ``values`` are all that were made, ``like`` is the probability that the engine
@@ -116,7 +118,7 @@ def listen(search: Callable[[Noise, Values], Search], values: Values, margin: fl
     """
     kept = _without_outliers(values, margin)
     spread = spread_of(kept, margin)
-    found: list[Quiet] = []
+    found: list[NullSearch] = []
     for step in (_STEP * spread, -_STEP * spread):
         known = search(KnownStep(step=step, spread=spread), kept)
         result = known.result()
@@ -124,7 +126,7 @@ def listen(search: Callable[[Noise, Values], Search], values: Values, margin: fl
             return None
         choice, missed = known.next(), unseen(known.prior.counts, result.counts, 0)
         kernel = choice.kernel if choice else None
-        found.append(Quiet(missed=missed, kernel=kernel, counts=result.counts, step=abs(step)))
+        found.append(NullSearch(missed=missed, kernel=kernel, counts=result.counts, step=abs(step)))
     worse = max(found, key=lambda one: one.missed)
     return None if worse.missed <= GIVE_UP and like < _LIKE else worse
 

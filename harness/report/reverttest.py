@@ -1,11 +1,11 @@
-"""The counterproof of an edge in words: what the far end of the slow stretch does with the culprit undone."""
+"""The revert test of an edge in words: what the far end of the slow stretch does with the culprit undone."""
 
-from harness.model.bisection import BisectionPlan, CounterProof
+from harness.model.bisection import BisectionPlan, RevertTest
 from harness.model.source import OperationKind
 from harness.report import rungs
 
 
-def counter_sentence(plan: BisectionPlan, counter: CounterProof, figures: str) -> str:
+def revert_test_sentence(plan: BisectionPlan, counter: RevertTest, figures: str) -> str:
     """The sentence; ``figures`` are the effect with its interval, empty where there was no A/B."""
     deed = _deed(plan, counter)
     far = rungs.full_name(plan.rungs[counter.far])
@@ -21,7 +21,7 @@ def counter_sentence(plan: BisectionPlan, counter: CounterProof, figures: str) -
     )
 
 
-def _deed(plan: BisectionPlan, counter: CounterProof) -> str:
+def _deed(plan: BisectionPlan, counter: RevertTest) -> str:
     revert = counter.kind is OperationKind.REVERT
     if rungs.has_commits(plan):
         return "revert" if revert else "commit"

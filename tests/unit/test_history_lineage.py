@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from harness.bisect.lineage import MERGE_WEIGHT, OFF_PATH_WEIGHT, Place, linearise
+from harness.history.lineage import MERGE_WEIGHT, OFF_PATH_WEIGHT, Place, linearise
 from harness.model.source import Commit
 
 pytestmark = pytest.mark.unit

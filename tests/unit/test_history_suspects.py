@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from harness.bisect.suspects import likeliest, merge, rank
 from harness.config import load_workloads
+from harness.history.changelog import changes_between
+from harness.history.suspects import likeliest, merge, rank
 from harness.model.history import Change, Origin
-from harness.parse.changelog import changes_between
 
 pytestmark = pytest.mark.unit
 

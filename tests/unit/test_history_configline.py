@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.bisect.configline import effect_of, order_changes
 from harness.errors import ConfigError
+from harness.history.configline import effect_of, order_changes
 from harness.model.kconfig import MAY_BE_LOST, OptionChange
 from harness.parse.kconfig import diff_configs, parse_config, render_config
 

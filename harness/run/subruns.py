@@ -1,4 +1,4 @@
-"""A/B runs that are parts of a search: its ends, the proof of an edge, and a culprit undone at the far end."""
+"""A/B runs that are subruns of a search: its ends, the proof of an edge, and a culprit undone at the far end."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -6,7 +6,7 @@ from typing import Protocol
 
 from harness.errors import ConfigError
 from harness.interfaces import Bisections, Store
-from harness.model.bisection import Part, PartRole
+from harness.model.bisection import Subrun, SubrunRole
 from harness.model.experiment import Experiment
 from harness.model.kernel import Kernel
 from harness.model.run import Run, RunState
@@ -14,7 +14,7 @@ from harness.model.verdict import Decision
 from harness.run.ab import AbLoop, AbRequest
 
 # Conditions that name the part of a bisection that a run is: with them no other run has its digest.
-PART_CONDITION = "part of"
+SUBRUN_CONDITION = "part of"
 # Options of a search that `kab ab` does not know or that are given anew: those with a value, and flags.
 _OWN_OPTIONS = frozenset(
     {"--ladder", "--edges", "--confidence", "--flavour", "--suite", "--max-boots", "--metric", "--error", "--seed"}
@@ -42,10 +42,10 @@ class Searched(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PartRequest:
+class SubrunRequest:
     """An A/B run that a search wants."""
 
-    role: PartRole
+    role: SubrunRole
     before: int
     after: int
     experiment: Experiment
@@ -53,42 +53,42 @@ class PartRequest:
     candidate: Kernel
 
 
-def run_part(
-    ab: AbLoop, bisections: Bisections, search: Run, asked_of: Searched, asked: PartRequest
-) -> tuple[Part, Run, Decision]:
+def run_subrun(
+    ab: AbLoop, bisections: Bisections, search: Run, asked_of: Searched, asked: SubrunRequest
+) -> tuple[Subrun, Run, Decision]:
     """The A/B run noted for these rungs, made or continued where it is not finished. Raises as AbLoop.execute."""
     place = (asked.role, asked.before, asked.after)
-    part = next((one for one in bisections.parts(search.id) if (one.role, one.before, one.after) == place), None)
-    if part is None:
-        part = Part(role=asked.role, before=asked.before, after=asked.after, run_id=ab.new_run_id())
-        bisections.add_part(search.id, part)
+    subrun = next((one for one in bisections.subruns(search.id) if (one.role, one.before, one.after) == place), None)
+    if subrun is None:
+        subrun = Subrun(role=asked.role, before=asked.before, after=asked.after, run_id=ab.new_run_id())
+        bisections.add_subrun(search.id, subrun)
     else:
-        stored = _stored(ab.store, part)
+        stored = _stored(ab.store, subrun)
         if stored is not None:
             return stored
-    run_id = part.run_id
+    run_id = subrun.run_id
     specs = (asked.baseline.spec, asked.candidate.spec)
     run, decision = replace(ab, new_run_id=lambda: run_id).execute(
         AbRequest(
             experiment=replace(asked.experiment, baseline=specs[0], candidate=specs[1]),
             baseline=asked.baseline,
             candidate=asked.candidate,
-            conditions={**asked_of.conditions, PART_CONDITION: f"{search.id} ({asked.role})"},
+            conditions={**asked_of.conditions, SUBRUN_CONDITION: f"{search.id} ({asked.role})"},
             host=asked_of.host,
             command=("kab", "ab", *specs, *_settings(asked_of.command, asked.experiment)),
         )
     )
-    return part, run, decision
+    return subrun, run, decision
 
 
-def _stored(store: Store, part: Part) -> tuple[Part, Run, Decision] | None:
-    """A part that is finished."""
+def _stored(store: Store, subrun: Subrun) -> tuple[Subrun, Run, Decision] | None:
+    """A subrun that is finished."""
     try:
-        run = store.run(part.run_id)
+        run = store.run(subrun.run_id)
     except ConfigError:
         return None
-    decision = store.decision(part.run_id) if run.state is RunState.FINISHED else None
-    return None if decision is None else (part, run, decision)
+    decision = store.decision(subrun.run_id) if run.state is RunState.FINISHED else None
+    return None if decision is None else (subrun, run, decision)
 
 
 def _settings(command: tuple[str, ...], experiment: Experiment) -> tuple[str, ...]:
