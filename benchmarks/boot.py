@@ -19,9 +19,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from harness.cli.progress import LineProgress
-from harness.cli.session import Session
 from harness.errors import HostError
 from harness.host import process
+from harness.lab.bench import Session
 from harness.model.experiment import DEFAULT_DISK, DEFAULT_FILESYSTEM
 from harness.model.guest import Accelerator, GuestSpec
 from harness.model.kernel import Kernel

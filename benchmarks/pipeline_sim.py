@@ -34,7 +34,7 @@ import numpy as np  # isort: skip
 
 from harness.bisect.fold import stand
 from harness.bisect.nullsearch import GIVE_UP
-from harness.cli.progress import ShownProgress
+from harness.interfaces import NullProgress
 from harness.model.bisection import Answer, BisectionOutcome, BisectionPlan, PlannedRung, SubrunRole
 from harness.model.experiment import Experiment, TrialSpec
 from harness.model.guest import Accelerator
@@ -120,7 +120,7 @@ def search(cell: PipelineCell, seed: int, number: int) -> Searched:
         ab = AbLoop(
             store=store,
             make_trial=boot,
-            progress=ShownProgress(),
+            progress=NullProgress(),
             metrics=METRICS,
             accelerator=Accelerator.KVM,
             new_run_id=lambda: next(ids),

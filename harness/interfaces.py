@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, Self
 
 from harness.model.bisection import BisectionOutcome, BisectionPlan, IdenticalBuild, Mark, SearchView, Subrun
 from harness.model.experiment import TrialSpec
@@ -158,6 +158,12 @@ class Progress(Protocol):
     def note(self, message: str) -> None:
         """One sentence for the user (accelerator, clean-up, resumption)."""
 
+    def download(self, name: str, done_bytes: int, total_bytes: int) -> None:
+        """So much of a kernel is here."""
+
+    def building(self, name: str, done: int, total: int, file: str) -> None:
+        """So many files of a build are made, the last of them `file`; `total` is 0 where nobody knows."""
+
     def trial_started(self, spec: TrialSpec, kernel: Kernel) -> None:
         """A trial begins."""
 
@@ -172,3 +178,40 @@ class Progress(Protocol):
 
     def searched(self, view: SearchView) -> None:
         """Where a search over a ladder stands, before each of its boots and at its end."""
+
+
+class NullProgress(Progress):
+    """Shows nothing, and is what displays begin from: a context manager, so that each is taken down at the end."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run_started(self, run: Run, *, resumed_trials: int) -> None:
+        pass
+
+    def note(self, message: str) -> None:
+        pass
+
+    def download(self, name: str, done_bytes: int, total_bytes: int) -> None:
+        pass
+
+    def building(self, name: str, done: int, total: int, file: str) -> None:
+        pass
+
+    def trial_started(self, spec: TrialSpec, kernel: Kernel) -> None:
+        pass
+
+    def stage(self, spec: TrialSpec, stage: Stage, detail: str = "") -> None:
+        pass
+
+    def trial_finished(self, trial: Trial) -> None:
+        pass
+
+    def decided(self, decision: Decision) -> None:
+        pass
+
+    def searched(self, view: SearchView) -> None:
+        pass

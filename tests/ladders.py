@@ -9,7 +9,7 @@ from pathlib import Path
 
 from factories import experiment, failed
 
-from harness.cli.progress import ShownProgress
+from harness.interfaces import NullProgress
 from harness.model.bisection import BisectionOutcome, BisectionPlan, EdgeKind, PlannedRung, SearchView
 from harness.model.experiment import Experiment, TrialSpec
 from harness.model.guest import Accelerator
@@ -112,7 +112,7 @@ class World:
         return Trial(spec=spec, kernel_digest=booted.digest, outcome=Outcome.OK, samples=samples, duration_s=20.0)
 
 
-class Watching(ShownProgress):
+class Watching(NullProgress):
     """Keeps the views."""
 
     def __init__(self) -> None:

@@ -60,7 +60,7 @@ def _serve() -> None:
     # Imported once; what is imported says nothing about the streams.
     import harness.cli.app
     import harness.cli.report
-    import harness.cli.session  # noqa: F401
+    import harness.lab.bench  # noqa: F401
     from harness.cli import main
 
     told = []

@@ -37,8 +37,8 @@ def ab(file: str | None, fresh: bool, progress: str, **options: Any) -> int:
     """
     from harness.cli.reports import Reports
     from harness.cli.runreport import tell_run
-    from harness.cli.session import Session
     from harness.config import find_experiment, load_experiment, request_from_options
+    from harness.lab.bench import Session
 
     destroy_data = options.pop("destroy_data")
     request = request_from_options(options)

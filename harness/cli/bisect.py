@@ -8,7 +8,7 @@ import click
 
 from harness.cli.display import ProgressMode, make_progress
 from harness.cli.options import build_options, experiment_options, progress_option, tree_option
-from harness.cli.progress import ShownProgress
+from harness.interfaces import NullProgress
 from harness.model.bisection import EdgeWish
 from harness.model.guest import MIB
 
@@ -98,12 +98,12 @@ def run(ends: tuple[str, ...], file: str | None, progress: str, **options: Any) 
     compared boot by boot. The same command, given again, continues where it stopped. --max-boots counts the boots of
     ends and search [80]; each proof has up to 40 of its own.
     """
-    from harness.cli.lines import BuildOptions
     from harness.cli.reports import Reports
-    from harness.cli.searching import Asked, search
     from harness.cli.searchreport import tell
-    from harness.cli.session import Session
     from harness.config import find_experiment, load_experiment, request_from_options
+    from harness.lab.bench import Session
+    from harness.lab.ranges import BuildOptions
+    from harness.lab.search import Asked, search
 
     destroy_data = options.pop("destroy_data")
     mail = options.pop("mail")
@@ -155,12 +155,12 @@ def status(run: str | None) -> None:
     """Show the strip of a search, and what comes next."""
     from harness.bisect.fold import stand
     from harness.bisect.view import view_of
-    from harness.cli.stored import StoredSession
-    from harness.cli.storedsearch import stored_search
     from harness.cli.strip import edges_sentence, next_sentence, strip_line
+    from harness.lab.lab import StoredSession
+    from harness.lab.storedsearch import stored_search
     from harness.model.metrics import METRICS
 
-    with StoredSession(ShownProgress()) as session:
+    with StoredSession(NullProgress()) as session:
         found, evidence = stored_search(session, run)
         outcome = session.store.bisections.outcome(found.id)
         view = view_of(evidence.plan, stand(evidence, METRICS))
@@ -183,13 +183,13 @@ def report(run: str | None, html: Path | None, json: Path | None, mail: Path | N
     """Report on a search again, from what is stored. The exit status is its answer's."""
     from harness.cli.reports import Reports
     from harness.cli.searchreport import tell
-    from harness.cli.stored import StoredSession
-    from harness.cli.storedsearch import stored_search
     from harness.errors import ExitCode
+    from harness.lab.lab import StoredSession
+    from harness.lab.storedsearch import stored_search
 
     reports = Reports(html=html, json=json, mail=mail)
     reports.check()
-    with StoredSession(ShownProgress()) as session:
+    with StoredSession(NullProgress()) as session:
         found, _ = stored_search(session, run)
         outcome = session.store.bisections.outcome(found.id)
         tell(session, found.id, outcome, reports, tree=tree)
@@ -201,11 +201,11 @@ def report(run: str | None, html: Path | None, json: Path | None, mail: Path | N
 @click.option("--git", is_flag=True, help="Instead, what `git bisect replay` reads: the edges between commits.")
 def log(run: str | None, git: bool) -> None:
     """Print every boot of a search, with what it was made for, as text that `replay` reads."""
-    from harness.cli.stored import StoredSession
-    from harness.cli.storedsearch import stored_search
+    from harness.lab.lab import StoredSession
+    from harness.lab.storedsearch import stored_search
     from harness.report.bisectlog import write_log
 
-    with StoredSession(ShownProgress()) as session:
+    with StoredSession(NullProgress()) as session:
         if git:
             from harness.cli.searchreport import git_log
 
@@ -249,12 +249,12 @@ def replay(file: Path) -> None:
 @click.option("--reason", default="by hand", show_default=True, help="Why, for the report.")
 def skip(spec: str, undo: bool, reason: str) -> None:
     """Take the kernel SPEC (or its rung's number) out of the newest unfinished search; it may be running."""
-    from harness.cli.stored import StoredSession
-    from harness.cli.storedsearch import stored_search
     from harness.errors import ConfigError
+    from harness.lab.lab import StoredSession
+    from harness.lab.storedsearch import stored_search
     from harness.model.bisection import Mark
 
-    with StoredSession(ShownProgress()) as session:
+    with StoredSession(NullProgress()) as session:
         newest = session.store.bisections.newest(unfinished=True)
         if newest is None:
             raise ConfigError("there is no unfinished search", remedy="Begin one with `kab bisect FROM TO`.")

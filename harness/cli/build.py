@@ -33,9 +33,9 @@ def build(
 
     Your work tree is not touched. The first build of a tree takes minutes; later ones make what changed.
     """
-    from harness.cli.lines import BuildOptions
-    from harness.cli.session import Session
     from harness.errors import ConfigError
+    from harness.lab.bench import Session
+    from harness.lab.ranges import BuildOptions
     from harness.parse.gitspec import FORM, git_text, parse_git
 
     if not spec.startswith("git:"):

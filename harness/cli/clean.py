@@ -2,7 +2,7 @@
 
 import click
 
-from harness.cli.progress import ShownProgress
+from harness.interfaces import NullProgress
 
 
 @click.command(epilog="\b\nExamples:\n  kab clean --leaks\n  kab clean --cache-limit 5GiB")
@@ -13,9 +13,9 @@ def clean(leaks: bool, cache_limit: str | None) -> None:
 
     Never removes results, nor what another kab uses now.
     """
-    from harness.cli.stored import StoredSession
     from harness.host.leases import reclaim
     from harness.host.paths import default_paths
+    from harness.lab.lab import StoredSession
     from harness.parse.foreign import printable
     from harness.parse.units import parse_size
 
@@ -28,7 +28,7 @@ def clean(leaks: bool, cache_limit: str | None) -> None:
         if not removed:
             click.echo("nothing was left behind")
         return
-    with StoredSession(ShownProgress()) as session:
+    with StoredSession(NullProgress()) as session:
         limit_bytes = session.settings.cache_limit_bytes if limit_bytes is None else limit_bytes
         for kernel in session.kernels.prune(limit_bytes):
             click.echo(f"removed kernel {kernel.release}")

@@ -4,7 +4,8 @@ import sys
 from enum import StrEnum
 from typing import IO
 
-from harness.cli.progress import JsonProgress, LineProgress, ShownProgress
+from harness.cli.progress import JsonProgress, LineProgress
+from harness.interfaces import NullProgress
 
 
 class ProgressMode(StrEnum):
@@ -17,7 +18,7 @@ class ProgressMode(StrEnum):
     NONE = "none"
 
 
-def make_progress(mode: ProgressMode, stream: IO[str] | None = None) -> ShownProgress:
+def make_progress(mode: ProgressMode, stream: IO[str] | None = None) -> NullProgress:
     """The progress for `mode`; AUTO is LIVE on a terminal and LINES elsewhere."""
     out = stream or sys.stderr
     if mode is ProgressMode.AUTO:
@@ -31,6 +32,6 @@ def make_progress(mode: ProgressMode, stream: IO[str] | None = None) -> ShownPro
         case ProgressMode.JSON:
             return JsonProgress(out)
         case ProgressMode.NONE:
-            return ShownProgress()
+            return NullProgress()
         case _:
             return LineProgress(out)

@@ -4,8 +4,8 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from harness.cli.progress import ShownProgress
 from harness.errors import ExitCode
+from harness.interfaces import NullProgress
 
 _MARK = {"ok": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "red")}
 
@@ -16,12 +16,12 @@ def doctor() -> int:
 
     Exit status 0, or 131 when something must be mended first.
     """
-    from harness.cli.stored import StoredSession
     from harness.guest.accelerator import remembered_accelerator
     from harness.host.doctor import examine
+    from harness.lab.lab import StoredSession
     from harness.model.check import CheckStatus
 
-    with StoredSession(ShownProgress()) as session:
+    with StoredSession(NullProgress()) as session:
         checks = examine(
             session.paths,
             remembered=lambda: remembered_accelerator(session.paths),

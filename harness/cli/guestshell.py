@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import click
 
-from harness.cli.session import Session
 from harness.config import Request
 from harness.errors import ConfigError, ExitCode
 from harness.guest.machine import LibvirtGuest
+from harness.lab.bench import Session
 from harness.model.experiment import DEFAULT_DISK, DEFAULT_FILESYSTEM
 from harness.model.guest import GuestSpec
 from harness.run.trial import modules_wanted, new_boot_name

@@ -4,7 +4,7 @@ import click
 
 from harness.cli.display import ProgressMode, make_progress
 from harness.cli.options import progress_option
-from harness.cli.progress import ShownProgress
+from harness.interfaces import NullProgress
 from harness.model.guest import MIB
 
 
@@ -17,7 +17,7 @@ def image() -> None:
 @progress_option
 def build(progress: str) -> None:
     """Build the image, unless the one of this recipe is there."""
-    from harness.cli.stored import StoredSession
+    from harness.lab.lab import StoredSession
 
     with make_progress(ProgressMode(progress)) as display, StoredSession(display) as session:
         built = session.images.ensure(progress=display.note)
@@ -27,9 +27,9 @@ def build(progress: str) -> None:
 @image.command("list")
 def list_images() -> None:
     """List the images in the cache."""
-    from harness.cli.stored import StoredSession
+    from harness.lab.lab import StoredSession
 
-    with StoredSession(ShownProgress()) as session:
+    with StoredSession(NullProgress()) as session:
         for found in session.images.all():
             mark = "current" if found.recipe_digest == session.images.recipe_digest else "old"
             click.echo(f"{found.name}  {found.size_bytes / MIB:.0f} MiB  {mark}  {found.path}")

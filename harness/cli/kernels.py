@@ -39,7 +39,7 @@ def kernels() -> None:
 @click.option("--cached", is_flag=True, help="Only those in the cache.")
 def list_kernels(flavour: str | None, suites: tuple[str, ...], cached: bool) -> None:
     """List the kernels that Debian offers, ordered by version."""
-    from harness.cli.stored import StoredSession
+    from harness.lab.lab import StoredSession
 
     with make_progress(ProgressMode.LINES) as progress, StoredSession(progress) as session:
         table = new_table("version", "spec", "suites", ">MiB", "cached")
@@ -62,7 +62,7 @@ def list_kernels(flavour: str | None, suites: tuple[str, ...], cached: bool) -> 
 @progress_option
 def fetch(specs: tuple[str, ...], progress: str) -> None:
     """Bring kernels into the cache."""
-    from harness.cli.stored import StoredSession
+    from harness.lab.lab import StoredSession
 
     with make_progress(ProgressMode(progress)) as display, StoredSession(display) as session:
         for spec in specs:
@@ -74,7 +74,7 @@ def fetch(specs: tuple[str, ...], progress: str) -> None:
 @click.argument("spec")
 def show(spec: str) -> None:
     """Show what SPEC names, without fetching it."""
-    from harness.cli.stored import StoredSession
+    from harness.lab.lab import StoredSession
     from harness.model.kernel import Kernel
 
     with make_progress(ProgressMode.LINES) as progress, StoredSession(progress) as session:
@@ -112,9 +112,9 @@ def verify(specs: tuple[str, ...], every: bool) -> int:
 
     Each run does the same for its kernels before their first boot. The exit status is 131 where something is damaged.
     """
-    from harness.cli.stored import StoredSession
     from harness.errors import ExitCode
     from harness.kernels.cache import listed
+    from harness.lab.lab import StoredSession
 
     if specs and every:
         raise click.UsageError("SPEC and --all exclude one another.")
@@ -158,8 +158,8 @@ def ladder(ends: tuple[str, ...], flavour: str | None, suites: tuple[str, ...], 
 
     A spec names one kernel, the newest where it fits several: the ladder from debian:6.1 begins with the newest 6.1.
     """
-    from harness.cli.stored import StoredSession
     from harness.kernels.ladder import find_ladder
+    from harness.lab.lab import StoredSession
 
     with make_progress(ProgressMode.LINES) as progress, StoredSession(progress) as session:
         found = find_ladder(session.kernels, ends, flavour=flavour, suites=suites, every=every)

@@ -12,8 +12,9 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from harness.cli.progress import ShownProgress, build_state, headline_value, ratio_text
+from harness.cli.progress import build_state, headline_value, ratio_text
 from harness.cli.strip import coloured, next_sentence
+from harness.interfaces import NullProgress
 from harness.model.bisection import SearchView
 from harness.model.experiment import Arm, TrialSpec
 from harness.model.guest import MIB
@@ -41,7 +42,7 @@ class _Shown:
 
 
 @dataclass(slots=True)
-class LiveProgress(ShownProgress):
+class LiveProgress(NullProgress):
     """A small live display: finished boots, the one in flight with its stage, what is known, time left."""
 
     out: IO[str]

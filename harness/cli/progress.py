@@ -5,10 +5,10 @@ import statistics
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import IO, Any, Self
+from typing import IO, Any
 
 from harness.cli.strip import edges_sentence, next_sentence, rung_name
-from harness.interfaces import Progress
+from harness.interfaces import NullProgress
 from harness.model.bisection import SearchView
 from harness.model.experiment import TrialSpec
 from harness.model.guest import MIB
@@ -20,43 +20,6 @@ from harness.parse.foreign import printable
 
 # A line of a log for each so many seconds of a build.
 _BUILD_LINE_S = 30.0
-
-
-class ShownProgress(Progress):
-    """Shows nothing; a context manager, so that a display can be taken down whatever happens."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def run_started(self, run: Run, *, resumed_trials: int) -> None:
-        pass
-
-    def note(self, message: str) -> None:
-        pass
-
-    def download(self, name: str, done_bytes: int, total_bytes: int) -> None:
-        """So much of a kernel is here."""
-
-    def building(self, name: str, done: int, total: int, file: str) -> None:
-        """So many files of a build are made, the last of them `file`; `total` is 0 where nobody knows."""
-
-    def trial_started(self, spec: TrialSpec, kernel: Kernel) -> None:
-        pass
-
-    def stage(self, spec: TrialSpec, stage: Stage, detail: str = "") -> None:
-        pass
-
-    def trial_finished(self, trial: Trial) -> None:
-        pass
-
-    def decided(self, decision: Decision) -> None:
-        pass
-
-    def searched(self, view: SearchView) -> None:
-        pass
 
 
 def headline_value(trial: Trial, metric: str | None) -> str:
@@ -85,7 +48,7 @@ def ratio_text(decision: Decision) -> str:
 
 
 @dataclass(slots=True)
-class LineProgress(ShownProgress):
+class LineProgress(NullProgress):
     """A line of ``key=value`` words for each finished trial and decision: quiet, readable, easy to parse."""
 
     out: IO[str]
@@ -159,7 +122,7 @@ def _word(value: object) -> str:
 
 
 @dataclass(slots=True)
-class JsonProgress(ShownProgress):
+class JsonProgress(NullProgress):
     """One JSON object for each event and line."""
 
     out: IO[str]

@@ -5,13 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.progress import ShownProgress
 from harness.cli.tables import new_table, print_table
+from harness.interfaces import NullProgress
 from harness.parse.foreign import printable
 
 if TYPE_CHECKING:
     from harness.cli.reports import Reports
-    from harness.cli.stored import StoredSession
+    from harness.lab.lab import StoredSession
 
 # More than anybody stores; a database takes no number without end.
 MOST_RUNS = 1_000_000
@@ -28,11 +28,11 @@ MOST_RUNS = 1_000_000
 )
 def runs(limit: int) -> None:
     """List the stored runs; those that cannot be read are named below the others."""
-    from harness.cli.stored import StoredSession
+    from harness.lab.lab import StoredSession
     from harness.store.damage import DamagedError
 
     damaged: list[DamagedError] = []
-    with StoredSession(ShownProgress()) as session:
+    with StoredSession(NullProgress()) as session:
         found = session.store.runs(limit)
         damaged += session.store.damaged(limit)
         if not found and not damaged:
@@ -69,12 +69,12 @@ def report(run: str, html: Path | None, json: Path | None) -> int:
     """Report on a stored RUN: its id, the beginning of one, or `last`. The exit status is its verdict's."""
     from harness.cli.reports import Reports
     from harness.cli.runreport import tell_run
-    from harness.cli.stored import StoredSession
     from harness.errors import ExitCode
+    from harness.lab.lab import StoredSession
 
     reports = Reports(html=html, json=json)
     reports.check()
-    with StoredSession(ShownProgress()) as session:
+    with StoredSession(NullProgress()) as session:
         stored = session.store.run(run)
         if stored.verb == "bisect":
             return _report_search(session, stored.id, reports)

@@ -5,7 +5,7 @@ import json
 import click
 
 from harness.cli.reports import Reports
-from harness.cli.stored import StoredSession
+from harness.lab.lab import StoredSession
 from harness.model.metrics import METRICS
 from harness.model.run import Run
 from harness.model.verdict import Decision

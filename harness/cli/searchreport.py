@@ -7,10 +7,10 @@ import click
 
 from harness.bisect.fold import stand
 from harness.cli.reports import Reports
-from harness.cli.stored import StoredSession
-from harness.cli.storedsearch import stored_search
-from harness.cli.treesuspects import with_suspects
 from harness.errors import ConfigError
+from harness.lab.lab import StoredSession
+from harness.lab.storedsearch import stored_search
+from harness.lab.treesuspects import with_suspects
 from harness.model.bisection import BisectionOutcome
 from harness.model.metrics import METRICS
 from harness.report.bisection import bisection_summary

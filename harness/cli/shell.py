@@ -25,8 +25,8 @@ def shell(spec: str, command: tuple[str, ...], **options: Any) -> int:
     The exit status is the command's (1 where that would be one of kab's own). The guest is gone afterwards.
     """
     from harness.cli.guestshell import run_shell
-    from harness.cli.session import Session
     from harness.config import request_from_options
+    from harness.lab.bench import Session
 
     destroy_data = options.pop("destroy_data")
     request = request_from_options(options)

@@ -36,8 +36,8 @@ def test(
     destroy_data: str, progress: str,
 ) -> int:  # fmt: skip
     """Boot the kernel SPEC a few times with a stored run's experiment: like its fast side, or like its slow one?"""
-    from harness.cli.session import Session, check_job
     from harness.errors import ConfigError
+    from harness.lab.bench import Session, check_job
     from harness.model.metrics import METRICS
     from harness.parse.foreign import printable
     from harness.parse.units import parse_fraction

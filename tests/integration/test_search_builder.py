@@ -8,11 +8,11 @@ import pytest
 from ladders import FAST, SLOW, kernel, loop, request
 from prebuilt import PrebuiltKernels, make_history
 
-from harness.cli.lines import BuildOptions, git_line
-from harness.cli.progress import ShownProgress
-from harness.cli.session import Session
 from harness.errors import HostError
+from harness.interfaces import NullProgress
 from harness.kernels.revisions import Revisions
+from harness.lab.bench import Session
+from harness.lab.ranges import BuildOptions, git_line
 from harness.model.bisection import BisectionPlan
 from harness.model.experiment import Experiment, TrialSpec
 from harness.model.kernel import Kernel
@@ -29,7 +29,7 @@ KERNELS = PrebuiltKernels(fast="debian:6.1", slow=("debian:6.12", "debian:6.13")
 def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
     for name in ("STATE", "CACHE"):
         monkeypatch.setenv(f"KAB_{name}_DIR", str(tmp_path / name.lower()))
-    with Session.open(ShownProgress()) as opened:
+    with Session.open(NullProgress()) as opened:
         yield opened
 
 

@@ -10,10 +10,10 @@ from ladders import World, changes, loop, request
 from repositories import BACKPORTED, RESTORED, git, make_linux
 
 from harness.cli.errors import run_command
-from harness.cli.progress import ShownProgress
-from harness.cli.session import Session
-from harness.cli.treesuspects import tree_lister
 from harness.errors import ExitCode
+from harness.interfaces import NullProgress
+from harness.lab.bench import Session
+from harness.lab.treesuspects import tree_lister
 from harness.model.history import Step
 from harness.model.kernel import Kernel
 from harness.store import SqlStore
@@ -38,7 +38,7 @@ def linux(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def session() -> Iterator[Session]:
-    with Session.open(ShownProgress()) as opened:
+    with Session.open(NullProgress()) as opened:
         yield opened
 
 

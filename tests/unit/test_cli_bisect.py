@@ -14,13 +14,13 @@ from factories import run as make_stored
 from ladders import World, changes, edges, kernel, loop, plan, request
 
 from harness.bisect.fold import stand
-from harness.cli import lines, searching
 from harness.cli.errors import run_command
 from harness.cli.live import LiveProgress
 from harness.cli.progress import JsonProgress, LineProgress
-from harness.cli.session import Session
 from harness.errors import ConfigError, ExitCode
 from harness.host.locks import try_lock
+from harness.lab import ranges, search
+from harness.lab.bench import Session
 from harness.model.bisection import BisectionPlan
 from harness.model.experiment import Experiment
 from harness.model.history import Change, Ladder, Origin, Rung, TreeListing
@@ -215,10 +215,10 @@ def test_another_experiment_is_not_resumed() -> None:
     other: Experiment = request(metric="write_iops").experiment
     stored = (make_run(wanted.experiment), run_plan)
     with pytest.raises(ConfigError, match=r"--metric auto \(now write_iops\)"):
-        searching._refuse_another(stored, other, run_plan)
+        search._refuse_another(stored, other, run_plan)
     with pytest.raises(ConfigError, match=r"--confidence 99% \(now 90%\)"):
-        searching._refuse_another(stored, wanted.experiment, plan(confidence=0.9))
-    searching._refuse_another(stored, wanted.experiment, plan())
+        search._refuse_another(stored, wanted.experiment, plan(confidence=0.9))
+    search._refuse_another(stored, wanted.experiment, plan())
 
 
 def make_run(experiment: Experiment):
@@ -285,8 +285,8 @@ class TestCommand:
                 loop(session.store, world).ab, progress=session.progress, exclusive=session._exclusive
             ),
         )
-        monkeypatch.setattr(lines, "find_ladder", ladder)
-        monkeypatch.setattr(searching, "changes_of", changes)
+        monkeypatch.setattr(ranges, "find_ladder", ladder)
+        monkeypatch.setattr(search, "changes_of", changes)
         return world
 
     def test_from_options_to_an_answer(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -309,7 +309,7 @@ class TestCommand:
 
             return list_ if tree else None
 
-        monkeypatch.setattr(searching, "tree_lister", lister)
+        monkeypatch.setattr(search, "tree_lister", lister)
         words = ["bisect", "debian:6.1", "debian:7.3", "--tree", "linux", "--fs", "ext4"]
         assert run_command([*words, "--max-boots", "8"]) == ExitCode.CANNOT_TELL
         # It is no part of what a search is.

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from harness import resources
-from harness.cli import session
 from harness.config.workloads import load_workload, load_workloads
 from harness.errors import ConfigError
+from harness.lab import bench
 from harness.model.experiment import Experiment
 from harness.model.workload import Workload
 from harness.plan import JOB_CONDITION, experiment_digest
@@ -107,9 +107,9 @@ def test_the_condition_is_short_enough_to_be_shown(tmp_path):
 
 def test_a_template_that_changes_between_two_boots_ends_the_run(tmp_path, monkeypatch):
     made = []
-    monkeypatch.setattr(session, "run_trial", lambda *asked: made.append(asked))
+    monkeypatch.setattr(bench, "run_trial", lambda *asked: made.append(asked))
     experiment = Experiment(baseline="a", candidate="b", workload=own(tmp_path))
-    trial = partial(session._same_job_trial, None, {}, experiment, None, None)
+    trial = partial(bench._same_job_trial, None, {}, experiment, None, None)
     trial()
     trial()
     own(tmp_path, JOB.replace("write", "randwrite"))

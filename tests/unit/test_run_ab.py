@@ -11,8 +11,8 @@ import pytest
 from factories import experiment, failed, trial
 
 from harness import interruption
-from harness.cli.progress import ShownProgress
 from harness.errors import HostError
+from harness.interfaces import NullProgress
 from harness.model.experiment import Arm, Experiment, TrialSpec
 from harness.model.guest import Accelerator
 from harness.model.kernel import Kernel
@@ -64,7 +64,7 @@ def loop(store: SqlStore, make_trial: MakeTrial) -> AbLoop:
     return AbLoop(
         store=store,
         make_trial=make_trial,
-        progress=ShownProgress(),
+        progress=NullProgress(),
         metrics=METRICS,
         accelerator=Accelerator.TCG,
         new_run_id=lambda: next(ids),

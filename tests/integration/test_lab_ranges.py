@@ -8,7 +8,10 @@ import pytest
 from ladders import World, loop, request
 from prebuilt import PrebuiltHistory, PrebuiltKernels, git, make_history
 
-from harness.cli.lines import (
+from harness.errors import ConfigError, DoesNotApplyError
+from harness.interfaces import NullProgress
+from harness.lab.bench import Session
+from harness.lab.ranges import (
     BuildOptions,
     config_counter,
     config_line,
@@ -17,9 +20,6 @@ from harness.cli.lines import (
     git_line,
     series_line,
 )
-from harness.cli.progress import ShownProgress
-from harness.cli.session import Session
-from harness.errors import ConfigError, DoesNotApplyError
 from harness.model.bisection import BisectionPlan, EdgeKind, FoundEdge
 
 pytestmark = pytest.mark.integration
@@ -28,7 +28,7 @@ KERNELS = PrebuiltKernels(fast="debian:6.1", slow=("debian:6.12", "debian:6.12")
 PLAIN = BuildOptions()
 
 
-class Told(ShownProgress):
+class Told(NullProgress):
     """Keeps what is noted."""
 
     def __init__(self) -> None:

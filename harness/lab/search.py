@@ -5,7 +5,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from harness.cli.lines import (
+from harness.config import Request, build_experiment, load_workloads
+from harness.errors import ConfigError
+from harness.history.changelog import changes_between
+from harness.interfaces import NullProgress
+from harness.kbuild.ahead import BuildAhead
+from harness.kernels.changelog import read_changelog
+from harness.lab.bench import Session, check_job
+from harness.lab.ranges import (
     BuildOptions,
     Line,
     config_counter,
@@ -18,14 +25,7 @@ from harness.cli.lines import (
     package_line,
     series_line,
 )
-from harness.cli.progress import ShownProgress
-from harness.cli.session import Session, check_job
-from harness.cli.treesuspects import check_packages, tree_lister
-from harness.config import Request, build_experiment, load_workloads
-from harness.errors import ConfigError
-from harness.history.changelog import changes_between
-from harness.kbuild.ahead import BuildAhead
-from harness.kernels.changelog import read_changelog
+from harness.lab.treesuspects import check_packages, tree_lister
 from harness.model.bisection import BisectionOutcome, BisectionPlan, EdgeWish, FoundEdge
 from harness.model.experiment import Experiment, TrialSpec
 from harness.model.history import Step
@@ -122,10 +122,10 @@ def search(
             return loop.execute(wanted)
 
 
-class _Watched(ShownProgress):
+class _Watched(NullProgress):
     """A display that lets builds stand still while a guest measures."""
 
-    def __init__(self, shown: ShownProgress, ahead: BuildAhead) -> None:
+    def __init__(self, shown: NullProgress, ahead: BuildAhead) -> None:
         self._shown = shown
         self._ahead = ahead
 

@@ -1,8 +1,8 @@
 """A stored search, with all that is known of it."""
 
 from harness.bisect.evidence import Evidence
-from harness.cli.stored import StoredSession
 from harness.errors import ConfigError
+from harness.lab.lab import StoredSession
 from harness.model.run import Run
 from harness.run.evidence import stored_evidence
 

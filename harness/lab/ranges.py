@@ -4,7 +4,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.cli.session import Session
 from harness.errors import ConfigError
 from harness.git.releases import find_release, stand_in_note
 from harness.git.repository import Repository
@@ -12,6 +11,7 @@ from harness.history.lineage import linearise
 from harness.kbuild.configdiff import counter_spec, effect_at, keep_config, plan_config_line
 from harness.kbuild.configfile import read_config
 from harness.kernels.ladder import find_ladder
+from harness.lab.bench import Session
 from harness.model.bisection import BisectionPlan, EdgeKind, FoundEdge, PlannedRung
 from harness.model.kconfig import OptionEffect
 from harness.model.kernel import Kernel

@@ -10,10 +10,10 @@ from functools import cached_property
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from harness.cli.progress import ShownProgress
 from harness.config import Settings, load_settings
 from harness.host.leases import Lease, reclaim
 from harness.host.paths import Paths, default_paths, settings_file
+from harness.interfaces import NullProgress
 from harness.model.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class StoredSession:
     """One command's use of what this host keeps: what it opens it closes, what dead commands left it removes first."""
 
-    def __init__(self, progress: ShownProgress) -> None:
+    def __init__(self, progress: NullProgress) -> None:
         self.progress = progress
         self.paths: Paths = default_paths()
         self.settings: Settings = load_settings(settings_file(), os.environ)
@@ -39,7 +39,7 @@ class StoredSession:
         self._stack = ExitStack()
 
     @classmethod
-    def open(cls, progress: ShownProgress) -> Self:
+    def open(cls, progress: NullProgress) -> Self:
         """A session; use it as a context manager."""
         return cls(progress)
 

@@ -8,7 +8,6 @@ from functools import partial
 from pathlib import Path
 
 from harness import __version__
-from harness.cli.stored import StoredSession
 from harness.config import Request, build_experiment, load_workloads
 from harness.errors import ConfigError, HostError
 from harness.guest.accelerator import probe_accelerator, require_sound_emulation
@@ -21,6 +20,7 @@ from harness.host.probes import disk_space, memory
 from harness.images.initramfs import ensure_initramfs
 from harness.images.store import busybox_of
 from harness.kernels.modules import read_module
+from harness.lab.lab import StoredSession
 from harness.model.check import CheckStatus
 from harness.model.experiment import DEFAULT_DISK, DEFAULT_FILESYSTEM, Experiment, TrialSpec
 from harness.model.guest import MIB, Accelerator, DiskBackend, GuestSpec, Image

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.cli.stored import StoredSession
 from harness.errors import ConfigError, KabError
 from harness.git.releases import list_commits
 from harness.git.repository import Repository
+from harness.lab.lab import StoredSession
 from harness.model.bisection import BisectionOutcome, BisectionPlan
 from harness.model.experiment import Experiment
 from harness.model.history import Change, TreeListing
