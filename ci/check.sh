@@ -3,12 +3,12 @@
 #
 # Usage: ci/check.sh [GATE...]      without a gate: all of them
 #
-#   11 format   12 lint   13 types   14 layers   21 unit   22 integration   23 guest
+#   11 format   12 lint   13 types   14 layers   15 docs   21 unit   22 integration   23 guest
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
-readonly GATES=(format lint types layers unit integration guest)
-readonly STATIC=(harness tests benchmarks)
+readonly GATES=(format lint types layers docs unit integration guest)
+readonly STATIC=(harness tests benchmarks docs)
 readonly BIN=.venv/bin
 
 run_pytest() {
@@ -21,6 +21,7 @@ run_gate() {
 	lint) "$BIN/ruff" check "${STATIC[@]}" ;;
 	types) "$BIN/mypy" ;;
 	layers) "$BIN/lint-imports" ;;
+	docs) ci/docs.sh ;;
 	# A module stays in one worker: its tests share what took long to make.
 	unit | integration) run_pytest "$1" --numprocesses auto --maxprocesses 4 ;;
 	# A guest that measures mostly waits for its slow disk; more of them would only wait for each other. The longest
@@ -39,6 +40,7 @@ status_of() {
 	lint) echo 12 ;;
 	types) echo 13 ;;
 	layers) echo 14 ;;
+	docs) echo 15 ;;
 	unit) echo 21 ;;
 	integration) echo 22 ;;
 	guest) echo 23 ;;

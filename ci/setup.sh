@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly TROUBLE=131
-# Bookworm's 7.2 crashes guests of its own under emulation (docs/architecture.md); from 8 on none was seen.
+# Bookworm's 7.2 crashes guests of its own under emulation (docs/explanation/architecture.md); from 8 on none was seen.
 readonly QEMU_LEAST='1:8'
 readonly QEMU_PACKAGE=qemu-system-x86
 readonly BACKPORTS_FILE=/etc/apt/sources.list.d/kab-backports.sources
@@ -159,7 +159,7 @@ set_up_venv() {
 		return
 	fi
 	say "installing kab and its dependencies into .venv"
-	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' </dev/null ||
+	.venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev,docs]' </dev/null ||
 		fail "pip could not install kab and its dependencies into .venv"
 	printf '%s\n' "$stamp" >.venv/setup-stamp
 }

@@ -50,7 +50,7 @@ _BUILD_OPTIONS = (
     click.option(
         "--cc", "compiler", metavar="NAME", help="gcc-12, clang, ... [gcc, or one that the tree can live with]."
     ),
-    click.option("--builder", metavar="FILE", help="A program that builds instead of kbuild (docs/building.md)."),
+    click.option("--builder", metavar="FILE", help="A program that builds instead of kbuild."),
 )
 
 

@@ -179,7 +179,7 @@ class Connection:
     """A connection to libvirt. Close it: a thread runs while it is open."""
 
     def __init__(self, uri: str, *, paths: Paths, lease: Lease) -> None:
-        """Connect to "embed", a daemon here, or one on another host (docs/guests.md). Raises ConfigError, HostError."""
+        """Connect to "embed", a daemon here, or one on another host. Raises ConfigError, HostError."""
         where = parse_uri(uri)
         self.uri = where.uri
         self._lease = lease

@@ -29,14 +29,15 @@ BASE_CMDLINE = (
     "no_timer_check",
 )
 # Nothing here changes what the kernel does after its boot: mitigations and address layout stay as it has them, and what
-# switching them off would save does not show (docs/boot-time.md). An experiment can add words of its own.
+# switching them off would save does not show (benchmarks/results/boot-time.md). An experiment can add words of its own.
 CMDLINES: Mapping[Accelerator, tuple[str, ...]] = {
     Accelerator.KVM: (),
     # The emulated clock is sound; without the word the kernel watches it and falls back to a slow one on a busy host.
     Accelerator.TCG: ("tsc=reliable",),
 }
 
-# The plainest model starts a kernel fastest under emulation (docs/architecture.md); under KVM the guest sees the host.
+# The plainest model starts a kernel fastest under emulation (benchmarks/results/boot-time.md); under KVM
+# the guest sees the host.
 CPU_MODELS: Mapping[Accelerator, str] = {Accelerator.KVM: "host", Accelerator.TCG: "qemu64,+rdrand"}
 
 # Slots on the root bus. Devices straight on it spare the guest a PCI bridge each; QEMU makes those of its own command

@@ -37,7 +37,7 @@ class BuildSettings:
     fragments: tuple[Path, ...] = ()
     # "gcc-12", "clang", "clang-16"; None: the host's gcc, or one that the tree's era can live with.
     compiler: str | None = None
-    # An executable that builds instead of kbuild; see docs/building.md. None: kbuild.
+    # An executable that builds instead of kbuild; see docs/howto/build-a-kernel.md. None: kbuild.
     builder: Path | None = None
 
 

@@ -1,4 +1,4 @@
-"""The JSON report: everything that is stored of a run, artifacts left out. See docs/json-schema.md."""
+"""The JSON report: everything that is stored of a run, artifacts left out. Fields: schema/ab-1.json."""
 
 import json
 import math

@@ -1,4 +1,7 @@
-"""The JSON report of a search: plan, boots, what is believed of each rung, edges, proofs. See docs/json-schema.md."""
+"""The JSON report of a search: plan, boots, what is believed of each rung, edges, proofs.
+
+Fields: schema/bisect-1.json.
+"""
 
 import json
 from collections.abc import Mapping, Sequence

@@ -1,9 +1,7 @@
 """The JSON report has everything, is valid, and is documented field by field."""
 
 import json
-import re
 from dataclasses import replace
-from pathlib import Path
 
 import factories
 import jsonschema
@@ -21,7 +19,6 @@ FOUR = factories.blocks(4)
 FAILED = factories.failed(
     TrialSpec(block=4, order=0, arm=Arm.CANDIDATE, attempt=1), Outcome.CRASHED, "it panicked", (factories.PANIC,)
 )
-DOCUMENTATION = Path(__file__).parents[2] / "docs" / "json-schema.md"
 
 
 def valid(document):
@@ -94,36 +91,6 @@ def test_what_json_lacks_becomes_null() -> None:
     document = valid(to_json(factories.run(), decision, (trial,), METRICS))
     assert document["trials"][0]["samples"]["write_iops"] == [None, None, 2.0]
     assert document["comparisons"][0]["high"] is None
-
-
-def documented() -> str:
-    return DOCUMENTATION.read_text(encoding="utf-8")
-
-
-def test_every_field_is_documented() -> None:
-    """Each field of the schema is named in the section of its object."""
-    sections = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", documented(), re.MULTILINE | re.DOTALL))
-    properties = json_schema()["properties"]
-    for name in properties:
-        assert f"| `{name}` |" in sections["Top level"], name
-    objects = {
-        "run": properties["run"],
-        "experiment": properties["experiment"],
-        "kernels": properties["kernels"]["properties"]["baseline"],
-        "decision": properties["decision"],
-        "comparisons": properties["comparisons"]["items"],
-        "metrics": properties["metrics"]["additionalProperties"],
-        "trials": properties["trials"]["items"],
-    }
-    for section, schema in objects.items():
-        for name, inner in schema["properties"].items():
-            for field in (name, *inner.get("properties", {})):
-                assert f"`{field}`" in sections[section], f"{section}: {field}"
-
-
-def test_the_documentation_names_no_field_that_is_not_there() -> None:
-    table = documented().split("## Top level")[1].split("\n## ")[0]
-    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == set(json_schema()["properties"])
 
 
 def test_the_schema_knows_every_value_that_the_model_has() -> None:
