@@ -76,20 +76,20 @@ def metrics() -> str:
     """Two tables: speeds, and witnesses with how to read them."""
     known = known_metrics().values()
     speeds = (
-        (code(metric.name), metric.title, metric.unit or "(ratio)", metric.direction)
+        (code(metric.name), metric.title, f"{metric.unit or 'a ratio'}, {metric.direction}")
         for metric in known
         if not metric.witness
     )
     witnesses = (
-        (code(metric.name), metric.title, metric.unit or "(ratio)", metric.meaning)
+        (code(metric.name), f"{metric.title}; {metric.unit or 'a ratio'}", metric.meaning)
         for metric in known
         if metric.witness
     )
     return (
         "## Speeds\n\n"
-        + table(("metric", "what it is", "unit", "better"), speeds)
+        + table(("metric", "what it is", "unit, better"), speeds)
         + "\n## Witnesses\n\n"
-        + table(("metric", "what it is", "unit", "how to read it"), witnesses)
+        + table(("metric", "what it is; unit", "how to read it"), witnesses)
     )
 
 
@@ -244,10 +244,16 @@ def kind(field: Mapping[str, Any]) -> str:
         return " or ".join(sorted((kind(choice) for choice in field["anyOf"]), key="null".__eq__))
     names = [field["type"]] if isinstance(field["type"], str) else list(field["type"])
     if isinstance(inner := field.get("items"), dict):
-        names[0] = f"array of {kind(inner)}" if names[0] == "array" else names[0]
+        names[0] = f"array of {_several(inner)}"
     if isinstance(inner := field.get("additionalProperties"), dict):
-        names[0] = f"object of {kind(inner)}"
+        names[0] = f"object of {_several(inner)}"
     return " or ".join([field.get("format", names[0]), *names[1:]])
+
+
+def _several(field: Mapping[str, Any]) -> str:
+    """The type of values that all are like `field`."""
+    name = kind(field)
+    return f"values ({name})" if " or " in name or ", " in name else f"{name}s"
 
 
 GENERATED: Mapping[str, Callable[[], str]] = {
