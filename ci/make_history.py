@@ -24,11 +24,11 @@ from typing import IO
 
 from debian.debian_support import Version
 
+from harness.debian.apt import AptRoot
 from harness.errors import ConfigError, HostError, KabError
 from harness.host import locks
 from harness.host.paths import default_paths
 from harness.host.process import run
-from harness.kernels.apt import AptRoot
 from harness.kernels.debian import DebianSource, debian_settings
 from harness.model.kernel import Package
 from harness.parse.packages import parse_stanzas

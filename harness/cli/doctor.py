@@ -16,8 +16,8 @@ def doctor() -> int:
 
     Exit status 0, or 131 when something must be mended first.
     """
+    from harness.doctor import examine
     from harness.guest.accelerator import remembered_accelerator
-    from harness.host.doctor import examine
     from harness.lab.lab import StoredSession
     from harness.model.check import CheckStatus
 

@@ -30,7 +30,6 @@ QEMU_LEAST_UNDER_EMULATION = 8
 # What QEMU and nbdkit take besides the guest's own memory.
 _MEMORY_OVERHEAD_MIB = 256
 _STEADY_CLOCKS = frozenset({"tsc", "kvm-clock", "hyperv_clocksource_tsc_page", "arch_sys_counter"})
-_KEYRINGS = ("usr/share/keyrings/debian-archive-keyring.gpg", "usr/share/keyrings/debian-archive-keyring.pgp")
 
 
 def read(path: Path) -> str:
@@ -181,19 +180,6 @@ def memory(root: Path, guest_mib: int) -> Check:
     if available >= need:
         return Check(name="memory", status=OK, detail=detail)
     return Check(name="memory", status=FAIL, detail=detail, remedy="End other programs, or give the guest less.")
-
-
-def keyring(root: Path) -> Check:
-    """The keys that Debian's archives are signed with."""
-    for path in _KEYRINGS:
-        if (root / path).is_file():
-            return Check(name="keyring", status=OK, detail=f"/{path}")
-    return Check(
-        name="keyring",
-        status=FAIL,
-        detail="Debian's archive keys are not installed: no kernel could be verified",
-        remedy="apt-get install debian-archive-keyring",
-    )
 
 
 def governor(root: Path) -> Check:

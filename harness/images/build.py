@@ -7,9 +7,10 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from harness.debian.aptsources import Mirrors
+from harness.debian.keyring import KEYRING, require_keyring
 from harness.errors import HostError
 from harness.host import process
-from harness.host.aptsources import Mirrors
 from harness.images.recipe import Recipe
 
 _log = logging.getLogger(__name__)
@@ -17,7 +18,6 @@ _log = logging.getLogger(__name__)
 # Counts up when the same recipe gives another image; part of its digest.
 BUILDER_VERSION = 1
 
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 _TIMEOUT_S = 1200.0
 # 2024-01-01: times inside the image must not depend on when it was built.
 _EPOCH = "1704067200"
@@ -114,11 +114,7 @@ def _hooks(recipe: Recipe, out: Path) -> Iterator[str]:
 
 
 def _check_host() -> None:
-    if not KEYRING.is_file():
-        raise HostError(
-            f"no Debian keyring at {KEYRING}: packages cannot be verified",
-            remedy="Install it: apt-get install debian-archive-keyring",
-        )
+    require_keyring()
     for tool in ("mmdebstrap", "mke2fs"):
         if shutil.which(tool, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin") is None:
             raise process.missing_tool(tool)

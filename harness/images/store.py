@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from secrets import token_hex
 
+from harness.debian.aptsources import find_mirrors
 from harness.errors import HostError
-from harness.host.aptsources import find_mirrors
 from harness.host.files import write_atomically
 from harness.host.integrity import damaged_files, file_digests, sealed, unsealed
 from harness.host.locks import lock

@@ -9,11 +9,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.debian import aptsources
+from harness.debian.apt import AptRoot, AptSettings, PackageList
+from harness.debian.keyring import KEYRING
 from harness.errors import ConfigError, TransientHostError
-from harness.host import aptsources, locks
+from harness.host import locks
 from harness.host.files import write_atomically
 from harness.host.paths import Paths
-from harness.kernels.apt import AptRoot, AptSettings, PackageList
 from harness.kernels.catalogue import Catalogue, IncompleteKernel, IndexEntry, build_catalogue
 from harness.model.kernel import AvailableKernel, DebianSpec, Package, PackageLayout
 from harness.parse.packages import dependency_names, parse_stanzas
@@ -50,7 +52,7 @@ def debian_settings(environment: Mapping[str, str] | None = None) -> AptSettings
     named = environment.get(SUITES_VARIABLE, "").split() or [*_SUITES, *_UNRELEASED, *_SECURITY_SUITES]
     return AptSettings(
         mirrors=aptsources.find_mirrors(environment=environment),
-        keyring=Path("/usr/share/keyrings/debian-archive-keyring.gpg"),
+        keyring=KEYRING,
         suites=tuple(name for name in named if not name.endswith("-security")),
         security_suites=tuple(name for name in named if name.endswith("-security")),
     )

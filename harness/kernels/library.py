@@ -7,12 +7,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from harness.debian.apt import PackageGoneError
 from harness.errors import ConfigError, HostError
 from harness.host.paths import Paths
 from harness.kbuild.builder import BuildProgress
 from harness.kbuild.folder import prune as prune_builds
 from harness.kernels import modules
-from harness.kernels.apt import PackageGoneError
 from harness.kernels.assemble import Pieces, assemble, find_pieces, unpack_packages
 from harness.kernels.cache import CachedKernel, KernelCache, SourceRecord, content_digest, source_key
 from harness.kernels.debian import DebianSource

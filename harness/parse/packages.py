@@ -1,4 +1,9 @@
-"""Debian package indices (``Packages``) and control files: stanzas of fields."""
+"""Debian package indices (``Packages``) and control files: stanzas of fields.
+
+A parser of its own, for a listing of kernels waits for it, and suites have 60,000 packages: 3000 stanzas took 0.035 s
+here and 0.78 s with python-debian where this was first measured, 0.027 s and 0.23 s on another host (sid, November
+2026), with equal fields. python-debian reads APT's sources, where time does not matter.
+"""
 
 from collections.abc import Iterator, Mapping
 

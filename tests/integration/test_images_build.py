@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.debian.aptsources import Mirrors
 from harness.errors import HostError
-from harness.host.aptsources import Mirrors
 from harness.host.paths import Paths
 from harness.images.build import build_root
 from harness.images.initramfs import ensure_initramfs

@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.debian.aptsources import find_mirrors
 from harness.errors import ConfigError, HostError, TransientHostError
-from harness.host.aptsources import find_mirrors
 from harness.host.paths import Paths
 from harness.kernels.bzimage import has_pvh_note, read_boot_image
 from harness.kernels.debian import DebianSource, debian_settings

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from harness.debian.keyring import keyring_check
+from harness.doctor import examine, mirror
 from harness.host import probes
-from harness.host.doctor import examine, mirror
 from harness.host.fingerprint import fingerprint
 from harness.host.paths import Paths
 from harness.model.check import Check, CheckStatus
@@ -140,9 +141,9 @@ def test_memory(tmp_path: Path) -> None:
 
 
 def test_keyring(tmp_path: Path) -> None:
-    assert said(probes.keyring(tmp_path)) == (FAIL, True)
+    assert said(keyring_check(tmp_path)) == (FAIL, True)
     pose(tmp_path, **{"usr__share__keyrings__debian-archive-keyring.pgp": ""})
-    assert probes.keyring(tmp_path).status is OK
+    assert keyring_check(tmp_path).status is OK
 
 
 def test_clock_frequency(tmp_path: Path) -> None:

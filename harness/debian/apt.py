@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from harness.debian.aptsources import MIRROR_VARIABLE, Mirrors
+from harness.debian.keyring import require_keyring
 from harness.errors import HostError, TransientHostError
 from harness.host import process
-from harness.host.aptsources import MIRROR_VARIABLE, Mirrors
 from harness.model.kernel import Package
 from harness.parse.foreign import printable
 
@@ -219,11 +220,7 @@ class AptRoot:
 
     def _write_configuration(self) -> None:
         settings = self._settings
-        if not settings.keyring.is_file():
-            raise HostError(
-                f"there is no keyring {settings.keyring} to check Debian's signatures with",
-                remedy="Install it: apt-get install debian-archive-keyring",
-            )
+        require_keyring(settings.keyring)
         try:
             for folder in ("state/lists/partial", "cache/archives/partial", "sources"):
                 (self._directory / folder).mkdir(parents=True, exist_ok=True)

@@ -4,10 +4,11 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from harness.debian.aptsources import find_mirrors
+from harness.debian.keyring import keyring_check
+from harness.debian.mirror import reach
 from harness.errors import ConfigError, HostError
 from harness.host import probes
-from harness.host.aptsources import find_mirrors
-from harness.host.mirror import reach
 from harness.host.paths import Paths
 from harness.model.check import Check, CheckStatus
 from harness.model.experiment import DEFAULT_DISK
@@ -43,7 +44,7 @@ def examine(
         *probes.tools(root),
         look("build tools", lambda: probes.build_tools(root)),
         look("user", lambda: probes.users(root, os.getuid())),
-        look("keyring", lambda: probes.keyring(root)),
+        look("keyring", lambda: keyring_check(root)),
         look("mirror", lambda: mirror(root, environment)),
         look("disk space (cache)", lambda: probes.disk_space(paths.cache, "cache", _CACHE_BYTES)),
         look("disk space (state)", lambda: probes.disk_space(paths.state, "state", _STATE_BYTES)),

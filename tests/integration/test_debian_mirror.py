@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from harness.debian.aptsources import find_mirrors
+from harness.debian.mirror import reach
+from harness.doctor import examine
 from harness.errors import HostError
-from harness.host.aptsources import find_mirrors
-from harness.host.doctor import examine
-from harness.host.mirror import reach
 from harness.host.paths import Paths
 from harness.model.check import CheckStatus
 

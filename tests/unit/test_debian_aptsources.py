@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from harness.debian.aptsources import find_mirrors, parse_deb822, parse_one_line
 from harness.errors import ConfigError, HostError
-from harness.host.aptsources import find_mirrors, parse_deb822, parse_one_line
 
 pytestmark = pytest.mark.unit
 
