@@ -40,13 +40,13 @@ from harness.model.experiment import Experiment, TrialSpec
 from harness.model.guest import Accelerator
 from harness.model.history import Step
 from harness.model.kernel import Kernel
-from harness.model.metrics import METRICS
 from harness.model.trial import Outcome, Trial
 from harness.model.workload import Workload
 from harness.run.ab import AbLoop
 from harness.run.bisect import BisectLoop, BisectRequest
 from harness.run.evidence import stored_evidence
 from harness.store import SqlStore
+from harness.workloads.registry import METRICS
 
 METRIC = "write_iops"
 WORKLOAD = Workload(

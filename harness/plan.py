@@ -3,12 +3,13 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass, is_dataclass, replace
 from enum import StrEnum
 from itertools import takewhile
 from typing import Any
 
 from harness.model.experiment import Arm, Experiment, TrialSpec
+from harness.model.stored import told_fields
 from harness.model.trial import Outcome, Trial
 from harness.stats.faults import counts_at_once, faulty_arms, must_stop
 
@@ -62,7 +63,7 @@ def experiment_digest(
 def _plain(value: Any) -> Any:
     """The same value as JSON knows it."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: _plain(item) for field, item in told_fields(value)}
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

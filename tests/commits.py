@@ -24,12 +24,12 @@ from harness.model.bisection import (
     SubrunRole,
 )
 from harness.model.experiment import Arm, Experiment, TrialSpec
-from harness.model.metrics import METRICS
 from harness.model.run import KernelRecord, Run
 from harness.model.source import Commit, OperationKind
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision
 from harness.stats.decide import decide
+from harness.workloads.registry import METRICS
 
 COMMITS = 40
 REMOVED, RESTORED = 12, 31

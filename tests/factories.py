@@ -8,11 +8,11 @@ from datetime import UTC, datetime, timedelta
 
 from harness.model.experiment import Arm, Experiment, TrialSpec
 from harness.model.guest import MIB, DiskSpec, FilesystemSpec
-from harness.model.metrics import METRICS
 from harness.model.run import KernelRecord, Run, RunState
 from harness.model.trial import Finding, FindingKind, Outcome, Stage, Trial
 from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Direction, Workload
+from harness.workloads.registry import METRICS
 
 STARTED = datetime(2026, 11, 22, 19, 34, 5, 123456, tzinfo=UTC)
 

@@ -15,11 +15,11 @@ from harness.model.experiment import Experiment, TrialSpec
 from harness.model.guest import Accelerator
 from harness.model.history import Change, Origin, Step
 from harness.model.kernel import Kernel
-from harness.model.metrics import METRICS
 from harness.model.trial import Outcome, Trial
 from harness.run.ab import AbLoop
 from harness.run.bisect import BisectLoop, BisectRequest
 from harness.store import SqlStore
+from harness.workloads.registry import METRICS
 
 VERSIONS = (
     "6.1.192-2", "6.12.43-1", "6.12.57-1", "6.12.69-1", "6.12.74-2", "6.12.86-1", "6.12.90-2", "6.12.95-1",

@@ -22,12 +22,12 @@ from harness.config.meanings import (
 )
 from harness.config.settings import SETTING_KEYS, variable_of
 from harness.config.workloads import WORKLOAD_KEYS
-from harness.model.metrics import METRICS
 from harness.model.workload import Metric, Workload
 from harness.parse.diskspec import DISK_KEYS, FILESYSTEM_KEYS, disk_text, filesystem_text
 from harness.parse.units import duration_text, size_text
 from harness.report import json_schema
 from harness.report.searchjson import search_json_schema
+from harness.workloads.registry import METRICS
 
 
 def known_metrics() -> Mapping[str, Metric]:

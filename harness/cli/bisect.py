@@ -158,7 +158,7 @@ def status(run: str | None) -> None:
     from harness.cli.strip import edges_sentence, next_sentence, strip_line
     from harness.lab.lab import StoredSession
     from harness.lab.storedsearch import stored_search
-    from harness.model.metrics import METRICS
+    from harness.workloads.registry import METRICS
 
     with StoredSession(NullProgress()) as session:
         found, evidence = stored_search(session, run)
@@ -224,8 +224,8 @@ def replay(file: Path) -> None:
     from harness.cli.strip import edges_sentence, next_sentence, strip_line
     from harness.config.textfile import read_text_file
     from harness.errors import ConfigError
-    from harness.model.metrics import METRICS
     from harness.report.bisectlog import read_log, steps_of
+    from harness.workloads.registry import METRICS
 
     if file == Path("-"):
         try:

@@ -6,10 +6,10 @@ import click
 
 from harness.cli.reports import Reports
 from harness.lab.lab import StoredSession
-from harness.model.metrics import METRICS
 from harness.model.run import Run
 from harness.model.verdict import Decision
 from harness.report import ATTACHMENTS, summary, to_html, to_json
+from harness.workloads.registry import METRICS
 
 
 def tell_run(session: StoredSession, run: Run, decision: Decision | None, reports: Reports) -> None:

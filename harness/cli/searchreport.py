@@ -12,12 +12,12 @@ from harness.lab.lab import StoredSession
 from harness.lab.storedsearch import stored_search
 from harness.lab.treesuspects import with_suspects
 from harness.model.bisection import BisectionOutcome
-from harness.model.metrics import METRICS
 from harness.report.bisection import bisection_summary
 from harness.report.bisectpage import bisection_html
 from harness.report.gitbisectlog import git_bisect_log
 from harness.report.listmail import list_mail
 from harness.report.searchjson import search_to_json
+from harness.workloads.registry import METRICS
 
 
 def tell(

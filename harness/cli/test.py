@@ -38,12 +38,12 @@ def test(
     """Boot the kernel SPEC a few times with a stored run's experiment: like its fast side, or like its slow one?"""
     from harness.errors import ConfigError
     from harness.lab.bench import Session, check_job
-    from harness.model.metrics import METRICS
     from harness.parse.foreign import printable
     from harness.parse.units import parse_fraction
     from harness.render.jobidentity import job_condition
     from harness.run.classify import ClassifyLoop, check_conditions, sides_of_ab, sides_of_search
     from harness.run.evidence import stored_evidence
+    from harness.workloads.registry import METRICS
 
     allowed = 0.01 if error is None else parse_fraction(error)
     if not 0 < allowed < 0.5:

@@ -9,11 +9,10 @@ from typing import Any, TypeVar
 
 from harness import resources
 from harness.config.document import Items, Scalar, Table, Value, read_table, scalar, scalars, table
-from harness.config.workloads import find_workload, is_path, override
+from harness.config.workloads import check_metric, find_workload, is_path, override
 from harness.errors import ConfigError
 from harness.model.experiment import Experiment
 from harness.model.guest import MIB, DiskBus, DiskSpec, FilesystemSpec, GuestSpec
-from harness.model.metrics import METRICS
 from harness.model.workload import Workload
 from harness.parse.diskspec import (
     DISK_KEYS,
@@ -162,14 +161,14 @@ def build_experiment(request: Request, catalogue: Mapping[str, Workload]) -> Exp
             )
     named = request.workload or Scalar(text=DEFAULT_WORKLOAD, where="the default workload")
     metric = request.metric or Scalar(text="auto", where="the default metric")
-    if metric.text != "auto" and metric.text not in METRICS:
-        raise unknown("metric", metric.text, ("auto", *METRICS), where=metric.where)
+    workload = override(find_workload(named, catalogue), request.overrides)
+    check_metric(workload, metric, besides=("auto",))
     guest = {name: getattr(request, name) for name in ("vcpus", "memory_mib", "cmdline", "cpu_model")}
     whole = {name: getattr(request, name) for name in ("disk", "filesystem", "margin", "error", "max_boots", "seed")}
     experiment = Experiment(
         baseline=request.baseline or "",
         candidate=request.candidate or "",
-        workload=override(find_workload(named, catalogue), request.overrides),
+        workload=workload,
         guest=GuestSpec(**_said(guest)),
         metric=metric.text,
         **_said(whole),

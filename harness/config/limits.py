@@ -1,19 +1,17 @@
 """What the parameters of a workload may be: refused before any boot, with what is allowed.
 
-A template is free in what it makes of its parameters, so that only what holds for every job is checked here. What the
-jobs that come of them hold is checked by `harness.parse.fiojob`.
+A workload is free in what it makes of its parameters, so that only what holds for every one is checked here, and what
+its kind says. What the jobs that come of them hold, the kind checks (`WorkloadKind.check`).
 """
 
 from collections.abc import Mapping
 
 from harness.errors import ConfigError
-from harness.model.guest import MIB
 from harness.model.workload import Parameter, Workload
 from harness.parse.units import size_text
+from harness.workloads.registry import kind_of
 
-# The layout job makes a process for each file.
-_MOST_FILES = 1000
-# fio's own numbers have 64 bits; nothing that is counted or sized comes near.
+# Programs count in 64 bits; nothing that is counted or sized comes near.
 _LARGEST = 2**60
 
 
@@ -27,7 +25,10 @@ def check_parameters(workload: Workload, default: Workload, places: Mapping[str,
         if wrong:
             where = places.get(name, f"workload {workload.name}: {name}")
             raise ConfigError(f"{where}: {_shown(value)} {wrong[0]}", remedy=wrong[1])
-    _check_files(workload, places)
+    if misfit := kind_of(workload).misfit(workload):
+        name = misfit.parameter
+        where = places.get(name, f"workload {workload.name}: {name}")
+        raise ConfigError(f"{where}: {misfit.message}", remedy=misfit.remedy)
 
 
 def _wrong(name: str, value: Parameter, default: Parameter) -> tuple[str, str] | None:
@@ -48,21 +49,6 @@ def _wrong(name: str, value: Parameter, default: Parameter) -> tuple[str, str] |
     if name.endswith("percent") and value > 100:
         return "is too large", "Give a number up to 100."
     return None
-
-
-def _check_files(workload: Workload, places: Mapping[str, str]) -> None:
-    """The layout job writes ``files`` of ``file_size``, in blocks of 1 MiB, and the check looks for that size."""
-    files, size = (workload.parameters.get(name, 0) for name in ("files", "file_size"))
-    if not isinstance(files, int) or not isinstance(size, int) or not files:
-        return
-    if files > _MOST_FILES:
-        where = places.get("files", f"workload {workload.name}: files")
-        raise ConfigError(f"{where}: {files} is too large", remedy=f"At most {_MOST_FILES} files are laid out.")
-    if size < MIB or size % MIB:
-        where = places.get("file_size", f"workload {workload.name}: file_size")
-        raise ConfigError(
-            f"{where}: {size_text(size)} is no size of a file", remedy="Files are laid out in whole MiB: 1MiB or more."
-        )
 
 
 def _shown(value: Parameter) -> str:

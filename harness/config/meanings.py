@@ -90,10 +90,12 @@ FILESYSTEM_MEANINGS = _table(
 
 WORKLOAD_MEANINGS = _table(
     name=Meaning(says="lower-case letters, digits and dashes", needed=True),
+    kind=Meaning(says="what runs it: `fio`", default="fio"),
     title=Meaning(says="what it does, in half a sentence", needed=True),
     stands_for=Meaning(says="the real application that it stands for, in a sentence", needed=True),
     template=Meaning(
-        says="file name of the fio template: beside the workload's file, or else in `configs/workloads/`", needed=True
+        says="of kind `fio`: file name of the job's template: beside the workload's file, or else in `configs/workloads/`",
+        needed=True,
     ),
     parameters=Meaning(
         says="mapping of names to values that the template is rendered with; a size becomes bytes, a duration seconds, "

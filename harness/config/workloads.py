@@ -10,16 +10,17 @@ from harness import resources
 from harness.config.document import Scalar, Table, Value, read_table, scalar, scalars, table
 from harness.config.limits import check_parameters
 from harness.errors import ConfigError
-from harness.model.metrics import METRICS
-from harness.model.workload import Parameter, Workload
+from harness.model.workload import FIRST_KIND, Parameter, Workload
 from harness.parse.suggest import unknown
 from harness.parse.units import duration_text, parse_count, parse_duration, parse_size
+from harness.workloads.registry import KINDS, kind_named, kind_of, metrics_of
 
-WORKLOAD_KEYS = (
+# Of workloads of any kind; each kind has its own besides.
+COMMON_KEYS = (
     "name",
+    "kind",
     "title",
     "stands_for",
-    "template",
     "parameters",
     "warmup",
     "runtime",
@@ -30,7 +31,8 @@ WORKLOAD_KEYS = (
     "modules",
     "disk",
 )
-_REQUIRED = ("name", "title", "stands_for", "template", "deciding", "disk")
+WORKLOAD_KEYS = tuple(dict.fromkeys((*COMMON_KEYS, *(key.name for kind in KINDS.values() for key in kind.keys))))
+_REQUIRED = ("name", "title", "stands_for", "deciding", "disk")
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
 # Of a warm-up and of an iteration, and how many iterations a boot has at most.
@@ -68,22 +70,34 @@ def is_path(name: str) -> bool:
 def load_workload(path: Path) -> Workload:
     """The workload in a file. Raises ConfigError with FILE:LINE."""
     document = read_table(path)
-    document.check_keys("workload", WORKLOAD_KEYS, required=_REQUIRED)
-    values: dict[str, Any] = {}
+    named = scalar(document.entries["kind"], "kind") if "kind" in document.entries else None
+    kind = kind_named(named.text, where=named.where) if named else KINDS[FIRST_KIND]
+    document.check_keys(
+        "workload",
+        (*COMMON_KEYS, *(key.name for key in kind.keys)),
+        required=(*_REQUIRED, *(key.name for key in kind.keys if key.required)),
+    )
+    values: dict[str, Any] = {"own": {}}
     for key, value in document.entries.items():
-        attribute, read = _READERS[key]
-        values[attribute] = read(value, key)
+        if key in _READERS:
+            attribute, read = _READERS[key]
+            values[attribute] = read(value, key)
+        else:
+            values["own"][key] = _texts(value, key)
     name = scalar(document.entries["name"], "name")
     if not _NAME.fullmatch(name.text):
         raise ConfigError(f"{name.where}: {name.text!r} is not a name: lower-case letters, digits and dashes")
-    values["template"] = _find_template(scalar(document.entries["template"], "template"), path)
-    return Workload(**values)
+    if "template" in document.entries:
+        values["template"] = _find_template(scalar(document.entries["template"], "template"), path)
+    workload = Workload(**values)
+    _check_deciding(workload, document.entries["deciding"])
+    return workload
 
 
 def override(workload: Workload, changes: Mapping[str, Scalar]) -> Workload:
     """`workload` with some parameters, or its warmup, runtime or iterations, changed; typed as they were.
 
-    Space on disk grows with ``files`` x ``file_size`` and with ``jobs`` x ``log_size`` where it has these parameters.
+    Space on disk grows with what its kind says of the parameters.
     Raises ConfigError for a key that it does not have, for a value of another type and for one that cannot work.
     """
     parameters = dict(workload.parameters)
@@ -98,17 +112,27 @@ def override(workload: Workload, changes: Mapping[str, Scalar]) -> Workload:
             raise unknown(f"parameter of workload {workload.name}", key, [*parameters, *_TIMING], where=value.where)
     changed = replace(workload, parameters=parameters, **fields)
     check_parameters(changed, workload, {key: value.where for key, value in changes.items()})
-    return replace(changed, disk_bytes=max(workload.disk_bytes, _space(parameters)))
+    return replace(changed, disk_bytes=max(workload.disk_bytes, kind_of(changed).space_bytes(changed)))
 
 
-def _space(parameters: Mapping[str, Parameter]) -> int:
-    """Bytes of the files that are laid out, and of the logs that jobs write."""
-    space = 0
-    for names in (("files", "file_size"), ("jobs", "log_size")):
-        count, size = (parameters.get(name, 0) for name in names)
-        if isinstance(count, int) and isinstance(size, int):
-            space += count * size
-    return space
+def _check_deciding(workload: Workload, value: Value) -> None:
+    """Raise ConfigError for a metric that this workload does not yield, or that never decides."""
+    for item in scalars(value, "deciding"):
+        check_metric(workload, item)
+
+
+def check_metric(workload: Workload, name: Scalar, *, besides: tuple[str, ...] = ()) -> None:
+    """Raise ConfigError for a metric that no verdict about this workload can come of, unless it is one of `besides`."""
+    known = metrics_of(workload)
+    if name.text in besides:
+        return
+    if name.text not in known:
+        raise unknown("metric", name.text, (*besides, *known), where=name.where)
+    if not known[name.text].decides:
+        raise ConfigError(
+            f"{name.where}: {name.text} is only shown: no verdict comes of it",
+            remedy=f"These decide: {', '.join(metric.name for metric in known.values() if metric.decides)}.",
+        )
 
 
 def _catalogue_folder() -> Path:
@@ -167,13 +191,6 @@ def _size(value: Value, key: str) -> int:
     return scalar(value, key).parse(parse_size)
 
 
-def _metrics(value: Value, key: str) -> tuple[str, ...]:
-    for item in scalars(value, key):
-        if item.text not in METRICS:
-            raise unknown("metric", item.text, METRICS, where=item.where)
-    return _texts(value, key)
-
-
 def _parameters(value: Value, key: str) -> dict[str, Parameter]:
     found: dict[str, Parameter] = {}
     entries: Table = table(value, key)
@@ -187,6 +204,7 @@ def _parameters(value: Value, key: str) -> dict[str, Parameter]:
 # Key of the file -> attribute of Workload, and what reads it.
 _READERS: Mapping[str, tuple[str, Callable[[Value, str], Any]]] = {
     "name": ("name", _text),
+    "kind": ("kind", _text),
     "title": ("title", _text),
     "stands_for": ("stands_for", _text),
     "template": ("template", _text),
@@ -194,7 +212,7 @@ _READERS: Mapping[str, tuple[str, Callable[[Value, str], Any]]] = {
     "warmup": ("warmup_s", _warmup),
     "runtime": ("runtime_s", _runtime),
     "iterations": ("iterations", _iterations),
-    "deciding": ("deciding", _metrics),
+    "deciding": ("deciding", _texts),
     "subsystems": ("subsystems", _texts),
     "words": ("words", _texts),
     "modules": ("modules", _texts),

@@ -25,7 +25,6 @@ from harness.model.check import CheckStatus
 from harness.model.experiment import DEFAULT_DISK, DEFAULT_FILESYSTEM, Experiment, TrialSpec
 from harness.model.guest import MIB, Accelerator, DiskBackend, GuestSpec, Image
 from harness.model.kernel import Kernel
-from harness.model.metrics import METRICS
 from harness.model.run import Run
 from harness.model.trial import Trial
 from harness.model.verdict import Decision
@@ -35,6 +34,7 @@ from harness.render.workload import check_jobs
 from harness.run.ab import AbLoop, AbRequest
 from harness.run.trial import Bench, modules_wanted, new_boot_name, run_trial
 from harness.store import new_run_id
+from harness.workloads.registry import METRICS
 
 # Logs and results of one run, with room to spare.
 _STATE_NEED_BYTES = 256 * MIB

@@ -4,7 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from harness.model.stored import LATER
+
 Parameter = str | int | float | bool
+
+# The kind of a workload that names none: the only one that there was at first.
+FIRST_KIND = "fio"
 
 
 class Direction(StrEnum):
@@ -31,18 +36,27 @@ class Metric:
     meaning: str = ""
     # Smallest value worth telling from zero, in the metric's unit: comparisons take smaller ones as equal to it.
     floor: float = 0.0
+    # False: shown only, no verdict may come of it (what was measured outside the measured iterations).
+    decides: bool = True
+
+    @property
+    def role(self) -> str:
+        """What it is for: "deciding", "witness", "witness, never deciding" or "shown only"."""
+        if self.witness:
+            return "witness" if self.decides else "witness, never deciding"
+        return "deciding" if self.decides else "shown only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """A fio job rendered from a template, with set-up, warm-up, iterations and metrics."""
+    """What runs in a guest, as its file says: of a kind, with warm-up, iterations and metrics that decide."""
 
     name: str
     title: str
     # The real application it stands for, in a sentence.
     stands_for: str
-    # File name of the fio template under configs/workloads/.
-    template: str
+    # What the kind makes its job of: a name in configs/workloads/, or a path; "" where it needs none.
+    template: str = ""
     # What the template is rendered with; `--set KEY=VALUE` overrides. Sizes in bytes, times in seconds.
     parameters: Mapping[str, Parameter] = field(default_factory=dict)
     warmup_s: float = 1.0
@@ -59,3 +73,7 @@ class Workload:
     modules: tuple[str, ...] = ()
     # Space its files need on the test disk.
     disk_bytes: int = 0
+    # Its kind, see harness.workloads.registry.
+    kind: str = field(default=FIRST_KIND, metadata={LATER: True})
+    # What the kind's own keys say: key -> texts.
+    own: Mapping[str, tuple[str, ...]] = field(default_factory=dict, metadata={LATER: True})

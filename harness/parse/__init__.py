@@ -1,1 +1,1 @@
-"""Text to values: specs, units, fio output, kernel logs, procfs, changelogs. No I/O."""
+"""Text to values: specs, units, kernel logs, changelogs. No I/O."""

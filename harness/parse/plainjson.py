@@ -1,7 +1,8 @@
 """Frozen dataclasses to plain JSON values and back, by their type annotations; exact, canonical, no I/O.
 
-A field that the text lacks takes its default (it was written before the field existed); a field that the type lacks is
-an error (it was written by a newer kab). A field may be stored under another name (harness.model.stored).
+A field that the text lacks takes its default (it was written before the field existed, or the field is a later one); a
+field that the type lacks is an error (it was written by a newer kab). A field may be stored under another name. See
+harness.model.stored.
 """
 
 import json
@@ -15,7 +16,7 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from harness.errors import ConfigError
-from harness.model.stored import STORED_AS
+from harness.model.stored import STORED_AS, told_fields
 
 Record = TypeVar("Record")
 
@@ -23,7 +24,7 @@ Record = TypeVar("Record")
 def to_plain(value: Any) -> Any:
     """`value` as nothing but dict, list, str, int, float, bool and None."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {_stored_name(field): to_plain(getattr(value, field.name)) for field in fields(value)}
+        return {_stored_name(field): to_plain(item) for field, item in told_fields(value)}
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, Mapping):

@@ -1,7 +1,7 @@
-"""Jinja2 templates: domain XML, fio jobs, guest scripts, HTML; the only user of jinja2.
+"""Jinja2 templates: domain XML, workloads, guest scripts, HTML; the only user of jinja2.
 
 kab's own templates live in ``harness/render/templates`` (``*.j2``). An undefined name is an error, never an empty
-string. Whatever a page shows is text, and printable. Templates that a user names (fio jobs) are rendered by
+string. Whatever a page shows is text, and printable. Templates that a user names (of workloads) are rendered by
 `harness.render.sandbox`.
 """
 

@@ -1,12 +1,15 @@
 """Shell scripts that a trial runs in its guest, each one SSH command; what they print is sections (parse.sections)."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from harness.errors import ConfigError
 from harness.model.guest import MIB, AttachedDisk, DiskBackend, DiskBus, FilesystemSpec
 from harness.render import render
+from harness.render.workload import END_OF_FILE, check_lines
+from harness.workloads.kinds import DataCheck, GuestJob, Step
+from harness.workloads.probes import Probe
 
 # Folder of the guest for all that a trial writes; the test filesystem is mounted on its "mnt".
 WORK = "/run/kab-trial"
@@ -35,10 +38,8 @@ _VERSION = {
 }
 
 
-def prepare_script(
-    disk: AttachedDisk, filesystem: FilesystemSpec, *, job: str, warmup_job: str, layout_job: str
-) -> str:
-    """Find (or, for null-blk, make) the disk, make and mount the filesystem, lay out the files. Raises ConfigError."""
+def prepare_script(disk: AttachedDisk, filesystem: FilesystemSpec, job: GuestJob) -> str:
+    """Find (or, for null-blk, make) the disk, make and mount the filesystem, prepare the job. Raises ConfigError."""
     _check(filesystem)
     spec = disk.spec
     return _script(
@@ -50,30 +51,29 @@ def prepare_script(
         mkfs=shlex.join(_mkfs(filesystem, disk.serial if spec.backend is DiskBackend.BLOCK else "")),
         type=filesystem.type,
         mount_options=",".join(filesystem.mount_options),
-        job=job,
-        warmup_job=warmup_job,
-        layout_job=layout_job,
+        files=_brought(job.files),
+        command=job.prepare,
     )
 
 
-def iterate_script(disk_name: str, *, warmup: bool) -> str:
-    """Run fio once, between two snapshots of the guest's counters."""
-    return _script("iterate", disk=disk_name, job="warm-up" if warmup else "job")
+def iterate_script(disk_name: str, step: Step, probes: Sequence[Probe]) -> str:
+    """Run a step of the job once, with probes around it: the last one that starts stops first."""
+    watched = [(probe.name, probe.start(disk_name), probe.stop(disk_name)) for probe in probes]
+    return _script("iterate", command=step.command, probes=watched)
 
 
-def check_script(
-    disk_name: str, filesystem: FilesystemSpec, *, write_job: str, read_job: str, files: Sequence[str]
-) -> str:
-    """Write checksummed data, unmount, check the filesystem, mount it again, read the data back, print file sizes."""
+def check_script(disk_name: str, filesystem: FilesystemSpec, check: DataCheck) -> str:
+    """Write data, unmount, check the filesystem, mount it again, read the data back, print sizes of files."""
     return _script(
         "check",
         device=f"/dev/{disk_name}",
         fsck=shlex.join(_FSCK[filesystem.type]),
         type=filesystem.type,
         mount_options=",".join(filesystem.mount_options),
-        write_job=write_job,
-        read_job=read_job,
-        files=files,
+        files=_brought(check.files),
+        write=check.write,
+        read_back=check.read_back,
+        kept=[name for name, _ in check.kept],
     )
 
 
@@ -92,9 +92,15 @@ def _mkfs(filesystem: FilesystemSpec, label: str) -> tuple[str, ...]:
     return (*command, *filesystem.mkfs_options)
 
 
+def _brought(files: Mapping[str, str]) -> Mapping[str, str]:
+    for name, text in files.items():
+        check_lines(text, "workload:", name)
+    return files
+
+
 def _script(name: str, **values: Any) -> str:
     """A script for ``bash -s``. Parsed as a whole before it runs: what it starts must not read on in its text."""
-    body = render(f"guest/{name}.sh.j2", work=WORK, **values)
+    body = render(f"guest/{name}.sh.j2", work=WORK, end=END_OF_FILE, **values)
     return f"main() {{\n{body}}}\nmain < /dev/null\n"
 
 

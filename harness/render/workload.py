@@ -1,102 +1,54 @@
-"""fio jobs: the measured one of a workload, the one that lays out its files, and the one that checks data."""
+"""Workloads as they come into a guest: templates of the catalogue and of the user's own, rendered."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from harness import resources
 from harness.errors import ConfigError
-from harness.model.guest import MIB
 from harness.model.workload import Parameter, Workload
-from harness.parse.fiojob import check_job
 from harness.parse.foreign import printable
 from harness.render.sandbox import render_untrusted
+from harness.workloads.kinds import GuestJob
+from harness.workloads.registry import kind_of
 
-# The checked file: small, as it is written and read on top of every trial, but by several writers at once.
-VERIFY_WRITERS = 4
-VERIFY_PART_BYTES = MIB // 2
-
-# The line by which guest scripts (templates/guest) end the text of a job.
-END_OF_JOB = "KAB-END-OF-JOB"
-
-# fio multiplies its seed by odd constants in 64 bits; this keeps it clear of signed arithmetic in any version.
-_SEED_MODULUS = 2**31
+# The line by which guest scripts (templates/guest) end the text of a file.
+END_OF_FILE = "KAB-END-OF-FILE"
 
 
-def render_job(workload: Workload, *, directory: str, seed: int, runtime_s: float) -> str:
-    """The measured job, on files in `directory` of the guest, running `runtime_s` seconds. Raises ConfigError.
+class WorkloadTemplates:
+    """Templates of the catalogue, or of the user's own by their path: both are files that a user may edit."""
 
-    The template sees the workload's parameters, its ``name``, and ``common``: the text of the [global] section.
-    """
-    common = _render(
-        "common.fio.j2",
-        directory=directory,
-        seed=seed % _SEED_MODULUS,
-        runtime_ms=round(runtime_s * 1000),
-    )
-    return _render(
-        workload.template,
-        **{**workload.parameters, "name": workload.name, "common": common.rstrip("\n")},
-    )
+    def render(self, template: str, values: Mapping[str, Parameter]) -> str:
+        """See `harness.workloads.kinds.Templates`."""
+        path = catalogue_folder() / template
+        text = render_untrusted(path, values)
+        check_lines(text, f"{path}:", "the job that it makes")
+        return text
+
+    def source(self, template: str) -> bytes | None:
+        """See `harness.workloads.kinds.Templates`."""
+        path = catalogue_folder() / template
+        return path.read_bytes() if path.is_file() else None
 
 
-def render_layout_job(workload: Workload, *, directory: str, seed: int) -> str:
-    """The job that writes the files ``data.0``... which the measured job overwrites or reads; "" when there are none.
-
-    Their number and size are the workload's parameters ``files`` and ``file_size``.
-    """
-    files = layout_files(workload)
-    if not files:
-        return ""
-    return _render(
-        "layout.fio.j2",
-        directory=directory,
-        seed=seed % _SEED_MODULUS,
-        files=len(files),
-        file_size=_whole(workload.parameters.get("file_size")),
-    )
+def guest_job(workload: Workload, *, directory: str, seed: int) -> GuestJob:
+    """What the workload's kind runs in `directory` of a guest. Raises ConfigError."""
+    return kind_of(workload).job(workload, WorkloadTemplates(), directory=directory, seed=seed)
 
 
 def check_jobs(workload: Workload) -> None:
     """Raise ConfigError for a template that cannot be rendered, and for jobs that cannot work on any kernel."""
-    for seconds in {workload.runtime_s, workload.warmup_s} - {0.0}:
-        check_job(render_job(workload, directory="/", seed=0, runtime_s=seconds), f"workload {workload.name}")
-    render_layout_job(workload, directory="/", seed=0)
+    kind_of(workload).check(workload, guest_job(workload, directory="/", seed=0))
 
 
-def layout_files(workload: Workload) -> tuple[tuple[str, int], ...]:
-    """Name and size in bytes of each file that the layout job writes."""
-    size_bytes = _whole(workload.parameters.get("file_size"))
-    return tuple((f"data.{number}", size_bytes) for number in range(_whole(workload.parameters.get("files"))))
-
-
-def render_verify_job(*, directory: str, seed: int, read_back: bool) -> str:
-    """The job that writes checksummed blocks, or (`read_back`) reads the same blocks and checks them."""
-    return _render(
-        "verify.fio.j2",
-        directory=directory,
-        seed=seed % _SEED_MODULUS,
-        writers=VERIFY_WRITERS,
-        part_size=VERIFY_PART_BYTES,
-        read_back=read_back,
-    )
-
-
-def _render(template: str, **values: Parameter) -> str:
-    """A template of the catalogue, or one of the user's own by its path: both are files that a user may edit."""
-    path = catalogue_folder() / template
-    job = render_untrusted(path, values)
-    for number, line in enumerate(job.split("\n"), 1):
-        # The scripts that bring a job to the guest end it by such a line, and a shell loses other controls.
-        if line == END_OF_JOB or not line.replace("\t", " ").isprintable():
-            raise ConfigError(
-                f"{path}: line {number} of the job that it makes cannot be in a job: {printable(line, limit=80)!r}"
-            )
-    return job
+def check_lines(text: str, place: str, what: str) -> None:
+    """Raise ConfigError for a text (`what`, at `place`) that no script can bring to a guest."""
+    for number, line in enumerate(text.split("\n"), 1):
+        # The scripts end a file by such a line, and a shell loses other controls.
+        if line == END_OF_FILE or not line.replace("\t", " ").isprintable():
+            raise ConfigError(f"{place} line {number} of {what} cannot be in a job: {printable(line, limit=80)!r}")
 
 
 def catalogue_folder() -> Path:
     """Where the templates that ship with kab are."""
     return resources.folder("configs") / "workloads"
-
-
-def _whole(value: Parameter | None) -> int:
-    return value if isinstance(value, int) else 0

@@ -1,7 +1,10 @@
-"""Inside a booted guest: prepare, warm up, iterate, check the data, collect. Written against `Guest` only."""
+"""Inside a booted guest: prepare, warm up, iterate, check the data, collect.
+
+Written against `Guest`, and against what kinds of workloads and probes say of themselves (`harness.workloads`).
+"""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -12,9 +15,7 @@ from harness.model.guest import MIB, AttachedDisk, CommandResult
 from harness.model.trial import Finding, Stage
 from harness.model.workload import Workload
 from harness.parse.console import findings
-from harness.parse.fio import FioResult, parse_fio
 from harness.parse.headtail import shortened
-from harness.parse.procfs import parse_snapshot, witnesses
 from harness.parse.sections import (
     bounded_facts,
     failed_steps,
@@ -25,7 +26,10 @@ from harness.parse.sections import (
     section,
 )
 from harness.render.guestscript import MOUNT_POINT, check_script, collect_script, iterate_script, prepare_script
-from harness.render.workload import layout_files, render_job, render_layout_job, render_verify_job
+from harness.render.workload import guest_job
+from harness.workloads import registry
+from harness.workloads.kinds import DataCheck, GuestJob, Ran, Reading, Step, WorkloadKind
+from harness.workloads.probes import Probe
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +62,8 @@ class _Session:
     guest: Guest
     experiment: Experiment
     disk: AttachedDisk
-    seed: int
+    kind: WorkloadKind
+    job: GuestJob
     # The test disk's name in this guest, known once it is prepared.
     disk_name: str = ""
     samples: dict[str, list[float]] = field(default_factory=dict)
@@ -68,6 +73,11 @@ class _Session:
     @property
     def workload(self) -> Workload:
         return self.experiment.workload
+
+    def take(self, values: Mapping[str, float]) -> None:
+        """Add the values of an iteration."""
+        for name, value in values.items():
+            self.samples.setdefault(name, []).append(value)
 
     def keep(self, name: str, text: str) -> None:
         """Store a text of the guest as an artifact."""
@@ -91,26 +101,40 @@ def measure(
     on_stage: OnStage,
     artifacts: dict[str, bytes] | None = None,
 ) -> Measurement:
-    """Run the experiment's workload in `guest` on `disk`; `seed` fixes its random offsets.
+    """Run the experiment's workload in `guest` on `disk`; `seed` fixes all that is random in it.
 
     `artifacts` is filled as they come, so that a failure keeps what there was until then.
 
-    Raises WorkloadError (mkfs, mount or fio failed), DataError (data read back or the filesystem is wrong), and what
-    ``Guest.run`` raises.
+    Raises WorkloadError (mkfs, mount or the workload failed), DataError (data read back or the filesystem is wrong),
+    and what ``Guest.run`` raises.
     """
-    session = _Session(guest=guest, experiment=experiment, disk=disk, seed=seed)
+    workload = experiment.workload
+    session = _Session(
+        guest=guest,
+        experiment=experiment,
+        disk=disk,
+        kind=registry.kind_of(workload),
+        job=guest_job(workload, directory=MOUNT_POINT, seed=seed),
+    )
     if artifacts is not None:
         session.artifacts = artifacts
-    workload = experiment.workload
     on_stage(Stage.PREPARE, f"{experiment.filesystem.type}, {workload.name}")
     _prepare(session)
-    if workload.warmup_s > 0:
+    probes = registry.PROBES.values()
+    beside = [probe for probe in probes if not probe.apart]
+    if session.job.warm_up is not None:
         on_stage(Stage.WARMUP, "")
-        _iterate(session, "warm-up", runtime_s=workload.warmup_s)
+        _iterate(session, session.job.warm_up, "warm-up", beside)
     for number in range(workload.iterations):
         on_stage(Stage.MEASURE, f"{number + 1}/{workload.iterations}")
-        for name, value in _iterate(session, str(number), runtime_s=workload.runtime_s).items():
-            session.samples.setdefault(name, []).append(value)
+        session.take(_iterate(session, session.job.iterate, str(number), beside))
+    for probe in probes:
+        if probe.apart:
+            # What such a probe costs is in the workload's own figures: only what it saw itself is taken.
+            on_stage(Stage.MEASURE, probe.name)
+            seen = _iterate(session, session.job.iterate, probe.name, [probe])
+            own = {metric.name for metric in probe.metrics}
+            session.take({name: value for name, value in seen.items() if name in own})
     on_stage(Stage.CHECK, experiment.filesystem.type)
     _check(session)
     on_stage(Stage.COLLECT, "")
@@ -126,18 +150,8 @@ def measure(
 def _prepare(session: _Session) -> None:
     """Make the filesystem and the workload's files; learn the disk's name and settings."""
     workload = session.workload
-    job = render_job(workload, directory=MOUNT_POINT, seed=session.seed, runtime_s=workload.runtime_s)
-    layout_job = render_layout_job(workload, directory=MOUNT_POINT, seed=session.seed)
-    session.artifacts["fio-job"] = job.encode()
-    if layout_job:
-        session.artifacts["fio-layout-job"] = layout_job.encode()
-    script = prepare_script(
-        session.disk,
-        session.experiment.filesystem,
-        job=job,
-        warmup_job=render_job(workload, directory=MOUNT_POINT, seed=session.seed, runtime_s=workload.warmup_s),
-        layout_job=layout_job,
-    )
+    session.artifacts.update({name: text.encode() for name, text in session.job.artifacts.items()})
+    script = prepare_script(session.disk, session.experiment.filesystem, session.job)
     timeout_s = STAGE_TIMEOUT_S + workload.disk_bytes / _SLOWEST_LAYOUT_BYTES_S
     sections = parse_sections(session.run("prepare", script, timeout_s=timeout_s).stdout)
     session.disk_name = parse_disk_name(section(sections, "disk"))
@@ -145,67 +159,59 @@ def _prepare(session: _Session) -> None:
     session.environment.update(_facts(section(sections, "queue")))
 
 
-def _iterate(session: _Session, label: str, *, runtime_s: float) -> dict[str, float]:
-    """One fio process between two snapshots; returns its metrics and witnesses."""
-    script = iterate_script(session.disk_name, warmup=label == "warm-up")
-    result = session.guest.run("bash -s", timeout_s=runtime_s + STAGE_TIMEOUT_S, stdin=script.encode())
+def _iterate(session: _Session, step: Step, label: str, probes: Sequence[Probe]) -> dict[str, float]:
+    """One iteration with probes around it; returns what workload and probes yield."""
+    kind = session.kind
+    script = iterate_script(session.disk_name, step, probes)
+    result = session.guest.run("bash -s", timeout_s=step.longest_s + STAGE_TIMEOUT_S, stdin=script.encode())
     sections = parse_sections(result.stdout)
-    report = sections.get("fio", "")
-    session.keep(f"fio-{label}.json", report)
-    counters = (f"{name}\n{sections.get(name, '')}\n" for name in ("before", "after"))
-    session.keep(f"counters-{label}.txt", "\n".join(counters))
+    output = sections.get("output", "")
+    session.keep(f"{kind.name}-{label}.{kind.output_type}", output)
+    for probe in probes:
+        texts = (f"{when}\n{sections.get(f'{probe.name}-{when}', '')}\n" for when in ("before", "after"))
+        session.keep(f"{probe.artifact}-{label}.txt", "\n".join(texts))
     if result.cut_bytes:
-        raise WorkloadError(f"fio printed too much to be read: {result.cut_bytes} bytes of it were left out")
-    fio = _fio_result(result, sections.get("status", ""), report)
-    session.environment["fio"] = fio.version
-    return {
-        **fio.metrics,
-        **witnesses(
-            parse_snapshot(section(sections, "before")),
-            parse_snapshot(section(sections, "after")),
-            ios=fio.ios,
-            written_bytes=fio.written_bytes,
-        ),
-    }
+        raise WorkloadError(f"{kind.name} printed too much to be read: {result.cut_bytes} bytes of it were left out")
+    reading = _reading(kind, result, sections.get("status", ""), output)
+    session.environment.update(bounded_facts(reading.facts))
+    found = dict(reading.samples)
+    for probe in probes:
+        before, after = (section(sections, f"{probe.name}-{when}") for when in ("before", "after"))
+        found.update(probe.read(before, after, reading.done))
+    return found
 
 
-def _fio_result(result: CommandResult, status: str, report: str) -> FioResult:
-    states = parse_pairs(status)
-    failed = failed_steps(states)
-    if result.status != 0 or failed:
-        code = failed.get("fio", str(result.status))
-        said = result.stderr.strip() or report.partition("{")[0].strip()
-        raise WorkloadError(f"fio failed in the guest with status {code[:_CODE_SHOWN]}: {said[-2000:]}")
-    if "fio" not in states:
-        raise WorkloadError("the guest did not tell how fio ended")
-    return parse_fio(report)
+def _reading(kind: WorkloadKind, result: CommandResult, states: str, output: str) -> Reading:
+    """What the workload's command gave. Raises WorkloadError where it failed, or does not tell how it ended."""
+    code = parse_pairs(states).get("command", "")
+    if result.status != 0 or (code and not _is_a_status(code)):
+        shown = code if code and code != "0" else str(result.status)
+        said = result.stderr.strip() or output.strip()
+        raise WorkloadError(f"{kind.name} failed in the guest with status {shown[:_CODE_SHOWN]}: {said[-2000:]}")
+    if not code:
+        raise WorkloadError(f"the guest did not tell how {kind.name} ended")
+    return kind.read(Ran(output=output, errors=result.stderr, status=int(code)))
 
 
 def _check(session: _Session) -> None:
     """Data and filesystem must have survived the workload. Raises DataError when they have not."""
-    filesystem = session.experiment.filesystem
-    files = layout_files(session.workload)
-    script = check_script(
-        session.disk_name,
-        filesystem,
-        write_job=render_verify_job(directory=MOUNT_POINT, seed=session.seed, read_back=False),
-        read_job=render_verify_job(directory=MOUNT_POINT, seed=session.seed, read_back=True),
-        files=[name for name, _ in files],
-    )
+    check, filesystem = session.job.check, session.experiment.filesystem
+    script = check_script(session.disk_name, filesystem, check)
     timeout_s = 2 * STAGE_TIMEOUT_S + session.workload.disk_bytes / _SLOWEST_LAYOUT_BYTES_S
     result = session.run("check", script, timeout_s=timeout_s)
     sections = parse_sections(result.stdout)
     states = parse_pairs(section(sections, "status"))
     for step, code in failed_steps(states).items():
-        what = _STEPS.get(step, f"{step[:_CODE_SHOWN]} ended")
+        known = _STEPS.get(step, "")
+        what = known.format(program=session.kind.name) if known else f"{step[:_CODE_SHOWN]} ended"
         message = f"{what} with status {code[:_CODE_SHOWN]}: {sections.get(step, '')[-2000:]}"
         # Only these accuse data.
         if step in _OF_DATA and _is_a_verdict(code):
             raise DataError(message, log=result.stdout)
         raise WorkloadError(message)
-    if missing := [step for step in _STEPS if step not in states and (files or step != "sizes")]:
+    if missing := [step for step in _steps(check) if step not in states]:
         raise WorkloadError(f"the check of the data ended early, without: {', '.join(missing)}")
-    expected = "\n".join(f"{MOUNT_POINT}/{name} {size_bytes}" for name, size_bytes in files)
+    expected = "\n".join(f"{MOUNT_POINT}/{name} {size_bytes}" for name, size_bytes in check.kept)
     if sections.get("sizes", "") != expected:
         raise DataError(
             f"files have other sizes than before:\n{sections.get('sizes', '')[-2000:]}\ninstead of\n{expected}",
@@ -213,9 +219,19 @@ def _check(session: _Session) -> None:
         )
 
 
+def _steps(check: DataCheck) -> list[str]:
+    """The steps that this check has."""
+    absent = {"write": not check.write, "read": not check.read_back, "sizes": not check.kept}
+    return [step for step in _STEPS if not absent.get(step)]
+
+
+def _is_a_status(code: str) -> bool:
+    return code.isascii() and code.isdecimal() and len(code) <= _STATUS_DIGITS
+
+
 def _is_a_verdict(code: str) -> bool:
     """Whether a shell's status is the command's own: not 126 and 127 (no such tool), nor above 128 (a signal)."""
-    return code.isascii() and code.isdecimal() and len(code) <= _STATUS_DIGITS and int(code) < _NOT_RUN
+    return _is_a_status(code) and int(code) < _NOT_RUN
 
 
 _STEPS = {
@@ -223,7 +239,7 @@ _STEPS = {
     "unmount": "the test filesystem could not be unmounted: umount ended",
     "fsck": "the filesystem check failed",
     "mount": "the filesystem could not be mounted again: mount ended",
-    "read": "data read back is not what was written: fio ended",
+    "read": "data read back is not what was written: {program} ended",
     "sizes": "files of the workload are gone: stat ended",
 }
 # Steps whose failure says that what was written is not what is there.

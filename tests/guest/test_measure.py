@@ -35,11 +35,11 @@ from harness.model.guest import (
     FilesystemSpec,
     GuestSpec,
 )
-from harness.model.metrics import METRICS
 from harness.model.trial import Stage
 from harness.model.workload import Workload
 from harness.run.measure import Measurement, measure
 from harness.run.trial import modules_wanted
+from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.guest
 

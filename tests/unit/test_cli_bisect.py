@@ -25,11 +25,11 @@ from harness.model.bisection import BisectionPlan
 from harness.model.experiment import Experiment
 from harness.model.history import Change, Ladder, Origin, Rung, TreeListing
 from harness.model.kernel import AvailableKernel, PackageLayout
-from harness.model.metrics import METRICS
 from harness.report.bisectlog import read_log, steps_of, write_log
 from harness.run.answer import TreeLister
 from harness.run.evidence import stored_evidence
 from harness.store import SqlStore
+from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit
 

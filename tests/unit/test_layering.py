@@ -14,7 +14,7 @@ pytestmark = pytest.mark.unit
 
 ROOT = Path(__file__).resolve().parents[2]
 MODULES = sorted((ROOT / "harness").rglob("*.py"))
-PURE = ("model", "stats", "bisect", "parse", "plan.py", "interfaces.py")
+PURE = ("model", "stats", "bisect", "parse", "workloads", "plan.py", "interfaces.py")
 # Methods of Path and names of builtins that reach a disk, a terminal or the clock.
 EFFECTS = {
     "open", "input", "print", "read_text", "write_text", "read_bytes", "write_bytes", "exists", "is_file", "is_dir",

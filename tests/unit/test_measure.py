@@ -39,7 +39,9 @@ def iteration(kernel: str) -> str:
     before, after = (DATA / "counters" / f"{kernel}-nodatacow.txt").read_text(encoding="utf-8").split("\nafter\n")
     report = (DATA / "counters" / f"{kernel}-nodatacow.json").read_text(encoding="utf-8")
     before = before.removeprefix("before\n")
-    return f"@@kab before\n{before}\n@@kab fio\n{report}\n@@kab after\n{after}\n@@kab status\nfio=0\n"
+    return (
+        f"@@kab procfs-before\n{before}\n@@kab output\n{report}\n@@kab procfs-after\n{after}\n@@kab status\ncommand=0\n"
+    )
 
 
 class Replay:
@@ -68,7 +70,7 @@ class Replay:
     def _kind(script: str) -> str:
         if "section mkfs" in script:
             return "prepare"
-        if "snapshot()" in script:
+        if "section output" in script:
             return "warm-up" if '"$work"/warm-up' in script else "iterate"
         return "check" if "verify-read" in script else "collect"
 
@@ -171,7 +173,7 @@ def test_fio_that_fails_is_a_workload_error(kind):
         return CommandResult(
             command=result.command,
             status=0,
-            stdout=saying(r"fio=0", "fio=1")(result).stdout,
+            stdout=saying(r"command=0", "command=1")(result).stdout,
             stderr="fio: engine io_uring not loadable",
             duration_s=0.1,
         )
@@ -253,9 +255,24 @@ def test_facts_of_the_guest_are_bounded():
 
 
 PRINTED = st.text() | st.lists(
-    st.sampled_from(["@@kab disk", "@@kab mount", "@@kab queue", "@@kab fio", "@@kab before", "@@kab after"])
+    st.sampled_from(
+        ["@@kab disk", "@@kab mount", "@@kab queue", "@@kab output", "@@kab procfs-before", "@@kab procfs-after"]
+    )
     | st.sampled_from(["@@kab status", "@@kab facts", "@@kab tools", "@@kab dmesg", "@@kab sizes", "@@kab read"])
-    | st.sampled_from(["name=vda", "fio=0", "fio=x", "write=0", "read=1", "unmount=0", "fsck=0", "mount=0", "sizes=0"])
+    | st.sampled_from(
+        [
+            "name=vda",
+            "command=0",
+            "command=x",
+            "command=9",
+            "write=0",
+            "read=1",
+            "unmount=0",
+            "fsck=0",
+            "mount=0",
+            "sizes=0",
+        ]
+    )
     | st.sampled_from(['{"jobs": [{"read": {"total_ios": 5}}]}', "{", "/proc/stat:ctxt x", "/proc/x:y"])
     | st.text(max_size=10)
 ).map("\n".join)

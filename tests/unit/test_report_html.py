@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.model.experiment import Arm, TrialSpec
-from harness.model.metrics import METRICS
 from harness.model.trial import Finding, FindingKind, Outcome, Stage
 from harness.model.verdict import Verdict
 from harness.report import ATTACHMENTS, summary, to_html
 from harness.report.charts import dot_plot, forest, latencies, stage_bar
 from harness.report.scales import Axis, linear_axis, log_axis
+from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit
 

@@ -8,10 +8,10 @@ import jsonschema
 import pytest
 
 from harness.model.experiment import Arm, TrialSpec
-from harness.model.metrics import METRICS
 from harness.model.trial import Outcome, Stage
 from harness.model.verdict import Verdict
 from harness.report import json_schema, to_json
+from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit
 

@@ -12,13 +12,13 @@ from ladders import plan as packages
 
 from harness.model.bisection import EdgeKind, PlannedRung, RevertTest
 from harness.model.history import Change, Origin, Suspect
-from harness.model.metrics import METRICS
 from harness.model.source import OperationKind
 from harness.model.verdict import Verdict
 from harness.report import rungs
 from harness.report.gitbisectlog import git_bisect_log
 from harness.report.listmail import WIDTH, list_mail
 from harness.report.mailpeople import address
+from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit
 

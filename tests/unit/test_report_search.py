@@ -10,7 +10,6 @@ from commits import COMMITS, REMOVED, Story, commit, failure, plan, rung_of_comm
 
 from harness.bisect.fold import stand
 from harness.model.bisection import Answer, EdgeKind, EdgeWish, IdenticalBuild, Mark, RungState, SubrunRole
-from harness.model.metrics import METRICS
 from harness.model.source import OperationKind
 from harness.model.trial import Finding, FindingKind, Outcome
 from harness.report.bisection import bisection_summary
@@ -18,6 +17,7 @@ from harness.report.bisectlog import read_log, steps_of, write_log
 from harness.report.bisectpage import bisection_html
 from harness.report.searchjson import search_json_schema, search_to_json
 from harness.stats.faults import signature_of
+from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit
 

@@ -7,13 +7,13 @@ import factories
 import pytest
 
 from harness.model.experiment import Arm, TrialSpec
-from harness.model.metrics import METRICS
 from harness.model.trial import Outcome
 from harness.model.verdict import Verdict
 from harness.report import headline, summary
 from harness.report.numbers import interval, level, number, percent, ratio, scale_for, seconds
 from harness.report.witness import explain, reading_of
 from harness.report.wording import repeat_command
+from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit
 

@@ -16,12 +16,12 @@ from harness.interfaces import NullProgress
 from harness.model.experiment import Arm, Experiment, TrialSpec
 from harness.model.guest import Accelerator
 from harness.model.kernel import Kernel
-from harness.model.metrics import METRICS
 from harness.model.run import RunState
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Verdict
 from harness.run.ab import AbLoop, AbRequest
 from harness.store import SqlStore
+from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit
 

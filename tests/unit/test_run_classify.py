@@ -10,7 +10,6 @@ from ladders import VERSIONS, World, kernel, loop, request
 
 from harness.bisect.classify import References, classify, log_odds
 from harness.errors import ConfigError, HostError
-from harness.model.metrics import METRICS
 from harness.model.run import Run
 from harness.model.trial import Outcome
 from harness.model.verdict import Decision, Verdict
@@ -23,6 +22,7 @@ from harness.run.classify import (
 )
 from harness.run.evidence import stored_evidence
 from harness.store import SqlStore
+from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit
 

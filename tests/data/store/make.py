@@ -17,10 +17,10 @@ from pathlib import Path
 import factories
 import ladders
 import zstandard
+from harness.model.metrics import METRICS
 
 from harness.model.bisection import Mark
 from harness.model.guest import Accelerator
-from harness.model.metrics import METRICS
 from harness.parse.experimentjson import experiment_to_json
 from harness.parse.plainjson import canonical, to_plain
 from harness.plan import experiment_digest

@@ -1,12 +1,23 @@
-"""The catalogue of metrics is complete and honest."""
+"""Kinds, probes, and the metrics that they yield: complete and honest."""
 
 import pytest
 
 from harness.config.workloads import load_workloads
-from harness.model.metrics import METRICS
 from harness.model.workload import Direction
+from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit
+
+
+def test_metrics_are_shown_in_this_order():
+    """Tables, and what `auto` takes of equals, depend on it."""
+    sides = ("iops", "bandwidth", "clat_mean", "clat_p50", "clat_p99", "clat_p99_9")
+    assert list(METRICS) == [
+        *(f"write_{name}" for name in sides),
+        *(f"read_{name}" for name in sides),
+        "sync_latency_mean", "sync_latency_p99", "cpu_per_io", "job_switches_per_io", "queue_depth",
+        "dirtied_per_page", "switches_per_io", "disk_latency", "disk_bytes_per_byte", "cpu_busy",
+    ]  # fmt: skip
 
 
 def test_keys_are_names():

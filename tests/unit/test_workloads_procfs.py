@@ -1,4 +1,4 @@
-"""parse.procfs against counters that real guests printed around fio (tests/data/counters, 4 writers, NBD at 2 ms)."""
+"""workloads.procfs against counters that real guests printed around fio (tests/data/counters, 4 writers, NBD, 2 ms)."""
 
 import math
 from dataclasses import replace
@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import WorkloadError
-from harness.model.metrics import METRICS
-from harness.parse.fio import parse_fio
-from harness.parse.procfs import DiskCounters, Snapshot, parse_snapshot, witnesses
+from harness.workloads.fio.report import parse_fio
+from harness.workloads.procfs import DiskCounters, Snapshot, parse_snapshot, witnesses
+from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit
 

@@ -1,4 +1,4 @@
-"""parse.fio against what real fio versions printed (tests/data/fio: recorded on a host, `--output-format=json+`)."""
+"""workloads.fio.report against what real fio versions printed (tests/data/fio: recorded on a host, `json+`)."""
 
 import json
 import math
@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import WorkloadError
-from harness.model.metrics import METRICS
-from harness.parse.fio import parse_fio
+from harness.workloads.fio.report import parse_fio
+from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit
 

@@ -1,11 +1,11 @@
-"""parse.fiojob: what cannot work in a job is refused before any boot."""
+"""workloads.fio.jobfile: what cannot work in a job is refused before any boot."""
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.errors import ConfigError
-from harness.parse.fiojob import check_job
+from harness.workloads.fio.jobfile import check_job
 
 pytestmark = pytest.mark.unit
 

@@ -19,7 +19,7 @@ class FioResult:
 
     # "fio-3.33".
     version: str
-    # Metric name -> value in metric units (see harness.model.metrics); only what the job did.
+    # Metric name -> value in metric units (see harness.workloads.fio.metrics); only what the job did.
     metrics: Mapping[str, float]
     # Reads and writes completed, and bytes written.
     ios: int

@@ -1,0 +1,1 @@
+"""fio: jobs rendered from templates, their checks, and fio's report."""
