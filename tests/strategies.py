@@ -9,7 +9,7 @@ from harness.model.guest import DiskBackend, DiskBus, DiskSpec, FilesystemSpec, 
 from harness.model.run import KernelRecord, Run
 from harness.model.trial import Finding, FindingKind, Outcome, Stage, Trial
 from harness.model.verdict import Comparison, Decision, Verdict
-from harness.model.workload import Workload
+from harness.model.workload import FIRST_KIND, Workload
 
 # Any code point: NUL and lone surrogates (undecodable bytes of a command line) included.
 text = st.text(st.characters(codec=None), max_size=20)
@@ -41,6 +41,8 @@ def experiments() -> st.SearchStrategy[Experiment]:
         words=words,
         modules=words,
         disk_bytes=sizes,
+        kind=st.just(FIRST_KIND) | text,
+        own=st.dictionaries(text, words, max_size=2),
     )
     return st.builds(
         Experiment,

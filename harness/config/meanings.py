@@ -93,10 +93,6 @@ WORKLOAD_MEANINGS = _table(
     kind=Meaning(says="what runs it: `fio`", default="fio"),
     title=Meaning(says="what it does, in half a sentence", needed=True),
     stands_for=Meaning(says="the real application that it stands for, in a sentence", needed=True),
-    template=Meaning(
-        says="of kind `fio`: file name of the job's template: beside the workload's file, or else in `configs/workloads/`",
-        needed=True,
-    ),
     parameters=Meaning(
         says="mapping of names to values that the template is rendered with; a size becomes bytes, a duration seconds, "
         "`true` and `false` a truth value, a quoted value stays a text"
@@ -114,6 +110,11 @@ WORKLOAD_MEANINGS = _table(
     disk=Meaning(
         says="size that its files need; grows with the parameters `files` times `file_size` and `jobs` times "
         "`log_size`",
+        needed=True,
+    ),
+    template=Meaning(
+        says="of kind `fio`: file name of the job's template, beside the workload's file or else in "
+        "`configs/workloads/`",
         needed=True,
     ),
 )

@@ -167,7 +167,7 @@ def _duration(value: Value, key: str) -> float:
 
 def _warmup(value: Value, key: str) -> float:
     seconds = _duration(value, key)
-    # fio counts milliseconds, and 0 of them are for ever to it.
+    # Programs such as fio count milliseconds, and 0 of them are for ever to it.
     if seconds and not _SHORTEST_S <= seconds <= _LONGEST_S:
         raise ConfigError(
             f"{value.where}: {key} is out of range",

@@ -168,7 +168,7 @@ def _measured(mail: _Mail, edge: Edge) -> str:
     if leading is None or leading.ratio is None:
         return f"suspected {_WORDS[edge.kind]}" if not edge.proven else _WORDS[edge.kind]
     metric = mail.metrics.get(leading.metric)
-    source = "" if metric is None or metric.witness else "fio."
+    source = "" if metric is None or metric.witness else f"{mail.run.experiment.workload.kind}."
     return f"{source}{leading.metric} {change(leading.ratio)} {_WORDS[edge.kind]}"
 
 

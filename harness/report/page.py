@@ -15,9 +15,10 @@ from harness.report import charts, wording
 from harness.report.numbers import NOTHING, interval, level, number, percent, ratio, scale_for, seconds
 from harness.report.witness import explain
 from harness.stats.blocks import complete_blocks
+from harness.workloads.registry import KINDS, artifacts_of
 
 # Artifacts that say how a boot was made, and those that say why it failed.
-_HOW = ("domain.xml", "fio-job", "fio-layout-job")
+_HOW = ("domain.xml", *(name for kind in KINDS.values() for name in kind.artifacts))
 _WHY = ("console.log", "dmesg.log", "trial.log", "prepare.txt", "check.txt", "collect.txt")
 ATTACHMENTS = (*_HOW, *_WHY)
 """Names of all artifacts that the page can show: what to load before making it."""
@@ -133,7 +134,7 @@ def _page(run: Run, decision: Decision | None, trials: Sequence[Trial], metrics:
     comparisons = wording.shown(decision, metrics)
     second = wording.speed(run, decision, metrics)
     leading = wording.deciding(decision)
-    attachments = _attachments(trials)
+    attachments = _attachments(run, trials)
     name = decision.metric if decision else None
     return Page(
         run=run,
@@ -264,11 +265,12 @@ def _stage_medians(trials: Sequence[Trial]) -> tuple[tuple[Stage, str], ...]:
     return tuple(rows)
 
 
-def _attachments(trials: Sequence[Trial]) -> tuple[Attachment, ...]:
+def _attachments(run: Run, trials: Sequence[Trial]) -> tuple[Attachment, ...]:
     """How each boot was made; of boots that failed the logs too."""
+    how = ("domain.xml", *artifacts_of(run.experiment.workload))
     boots: dict[tuple[str, bytes], list[int]] = {}
     for index, trial in enumerate(trials, 1):
-        wanted = _HOW if trial.outcome is Outcome.OK else ATTACHMENTS
+        wanted = how if trial.outcome is Outcome.OK else (*how, *_WHY)
         for name in wanted:
             if name in trial.artifacts:
                 boots.setdefault((name, trial.artifacts[name]), []).append(index)

@@ -13,8 +13,8 @@ from harness.report.numbers import interval, level, number, ratio, scale_for
 from harness.report.witness import explain
 
 _HEADINGS = ("metric", "unit", "baseline", "candidate", "ratio", "interval", "verdict")
-# Keys of a guest's environment that belong into a mail.
-_TELLING = ("fio", "mount", "clocksource", "queue.scheduler")
+# Keys of a guest's environment that belong into a mail, behind what the workload says of its program.
+_TELLING = ("mount", "clocksource", "queue.scheduler")
 
 
 def summary(run: Run, decision: Decision | None, trials: Sequence[Trial], metrics: Mapping[str, Metric]) -> str:
@@ -94,12 +94,13 @@ def _section(title: str, items: Iterable[str]) -> list[str]:
 
 def _environment(run: Run, trials: Sequence[Trial]) -> list[str]:
     common = wording.common_environment(trials)
+    telling = (run.experiment.workload.kind, *_TELLING)
     facts = {
         "baseline": wording.kernel_line(run.baseline),
         "candidate": wording.kernel_line(run.candidate),
         "host": "; ".join(f"{key} {value}" for key, value in run.conditions.items()),
         **wording.setting_lines(run.experiment),
-        "in guests": "; ".join(f"{key} {common[key]}" for key in _TELLING if key in common),
+        "in guests": "; ".join(f"{key} {common[key]}" for key in telling if key in common),
         "kab": f"{run.kab_version}, seed {run.seed}",
     }
     width = max(map(len, facts))

@@ -103,7 +103,7 @@ class Reading:
     # Metric name -> value in the metric's unit; only what there was.
     samples: Mapping[str, float]
     done: WorkDone = WorkDone()
-    # Facts for the trial's environment: the program's version.
+    # Facts for the trial's environment; the program's version is told under the kind's name.
     facts: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
 
 

@@ -30,6 +30,12 @@ def kind_of(workload: Workload) -> WorkloadKind:
     return kind_named(workload.kind, where=f"workload {workload.name}")
 
 
+def artifacts_of(workload: Workload) -> tuple[str, ...]:
+    """Names of the artifacts that tell what ran in a trial; none for a kind that this kab does not know."""
+    kind = KINDS.get(workload.kind)
+    return kind.artifacts if kind else ()
+
+
 def union(metrics: Iterable[Metric]) -> Mapping[str, Metric]:
     """Metrics by name, in the order to show them in: speeds first, each as they come.
 

@@ -108,6 +108,20 @@ def test_a_wrong_workload_file_is_named_by_its_line(tmp_path: Path, line: str, s
     assert says in str(caught.value)
 
 
+def test_the_kind_may_be_written_and_is_fio_where_it_is_not(tmp_path: Path) -> None:
+    named = load(tmp_path, HEAD + "kind: fio\ntemplate: mine.fio.j2\n")
+    assert named == load(tmp_path, HEAD + "template: mine.fio.j2\n")
+    assert named.kind == "fio"
+
+
+@pytest.mark.parametrize(("kind", "hint"), [("foi", "Did you mean fio? "), ("pgbench", "")])
+def test_an_unknown_kind_is_named_by_its_line(tmp_path: Path, kind: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(tmp_path, HEAD + f"kind: {kind}\ntemplate: mine.fio.j2\n")
+    assert caught.value.message == f"{tmp_path / 'mine.yaml'}:6: unknown kind of workload '{kind}'"
+    assert caught.value.remedy == f"{hint}Known: fio."
+
+
 def test_a_workload_without_a_key_it_needs(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="lacks the key 'template'"):
         load(tmp_path, HEAD)

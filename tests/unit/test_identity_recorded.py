@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -66,3 +67,18 @@ def test_a_workload_of_the_users_own_is_the_run_that_it_was() -> None:
         experiment, baseline_digest="a", candidate_digest="b", conditions={JOB_CONDITION: "0123456789abcdef"}
     )
     assert digest == (RECORDED / "stored.sha256").read_text(encoding="utf-8").strip()
+
+
+def test_a_field_that_came_later_counts_once_it_says_something() -> None:
+    experiment = experiment_from_json(STORED)
+    later = replace(experiment, workload=replace(experiment.workload, kind="other", own={"key": ("a", "b")}))
+    assert experiment_from_json(experiment_to_json(later)) == later
+    assert identity_of(later) != identity_of(experiment)
+    # At its default it says nothing, written out or not.
+    assert identity_of(replace(experiment, workload=replace(experiment.workload, kind="fio", own={}))) == identity_of(
+        experiment
+    )
+
+
+def identity_of(experiment: Experiment) -> str:
+    return experiment_digest(experiment, baseline_digest="a", candidate_digest="b", conditions={})

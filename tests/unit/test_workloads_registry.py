@@ -1,10 +1,13 @@
 """Kinds, probes, and the metrics that they yield: complete and honest."""
 
+from dataclasses import replace
+
 import pytest
 
 from harness.config.workloads import load_workloads
+from harness.errors import ConfigError
 from harness.model.workload import Direction
-from harness.workloads.registry import METRICS
+from harness.workloads.registry import KINDS, METRICS, PROBES, kind_named, metric_table, union
 
 pytestmark = pytest.mark.unit
 
@@ -53,3 +56,49 @@ def test_every_workload_decides_by_known_metrics():
     for workload in workloads.values():
         assert set(workload.deciding) <= set(METRICS)
         assert not METRICS[workload.deciding[0]].witness, f"{workload.name} is decided by a witness first"
+
+
+def test_speeds_come_first_whoever_yields_them():
+    fast, slow = METRICS["write_iops"], METRICS["read_iops"]
+    shown = METRICS["queue_depth"]
+    assert list(union([shown, fast, slow])) == ["write_iops", "read_iops", "queue_depth"]
+
+
+def test_one_name_means_one_metric():
+    metric = METRICS["write_iops"]
+    assert list(union([metric, metric])) == ["write_iops"]
+    with pytest.raises(ValueError, match="write_iops is declared in two ways"):
+        union([metric, replace(metric, unit="1/h")])
+
+
+def test_kinds_and_probes_go_by_their_names():
+    for table in (KINDS, PROBES):
+        assert all(name == entry.name for name, entry in table.items())
+    assert kind_named("fio") is KINDS["fio"]
+    with pytest.raises(ConfigError, match=r"x\.yaml:3: unknown kind of workload 'foi'") as caught:
+        kind_named("foi", where="x.yaml:3")
+    assert "Did you mean fio?" in caught.value.remedy
+
+
+def test_every_metric_is_listed_with_its_sources():
+    rows = {row.name: row for row in metric_table()}
+    assert list(rows) == list(METRICS)
+    assert all(row.sources and row.title for row in rows.values())
+    depth = rows["queue_depth"]
+    assert (depth.direction, depth.role, depth.sources) == ("higher", "witness", ("procfs",))
+    assert (rows["write_iops"].unit, rows["write_iops"].role, rows["write_iops"].sources) == (
+        "1/s", "deciding", ("fio",),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("witness", "decides", "role"),
+    [
+        (False, True, "deciding"),
+        (True, True, "witness"),
+        (True, False, "witness, never deciding"),
+        (False, False, "shown only"),
+    ],
+)
+def test_roles(witness, decides, role):
+    assert replace(METRICS["write_iops"], witness=witness, decides=decides).role == role
