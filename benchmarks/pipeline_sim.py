@@ -36,7 +36,7 @@ from harness.bisect.fold import stand
 from harness.bisect.nullsearch import GIVE_UP
 from harness.interfaces import NullProgress
 from harness.model.bisection import Answer, BisectionOutcome, BisectionPlan, PlannedRung, SubrunRole
-from harness.model.experiment import Experiment, TrialSpec
+from harness.model.experiment import Experiment, PlaceT, TrialSpec
 from harness.model.guest import Accelerator
 from harness.model.history import Step
 from harness.model.kernel import Kernel
@@ -94,7 +94,7 @@ def search(cell: PipelineCell, seed: int, number: int) -> Searched:
     world = World(cell, seed, number)
     ids: Iterator[str] = (f"run-{one}" for one in itertools.count())
 
-    def boot(_asked: Experiment, spec: TrialSpec, booted: Kernel) -> Trial:
+    def boot(_asked: Experiment, spec: TrialSpec[PlaceT], booted: Kernel) -> Trial[PlaceT]:
         value = world.boot(int(booted.version))
         if value is None:
             failed = Outcome.BOOT_FAILED

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Protocol, Self
 
 from harness.model.bisection import BisectionOutcome, BisectionPlan, IdenticalBuild, Mark, SearchView, Subrun
-from harness.model.experiment import TrialSpec
+from harness.model.experiment import Place, TrialSpec
 from harness.model.guest import AttachedDisk, BootPlan, CommandResult, DiskSpec
 from harness.model.kernel import Kernel
 from harness.model.run import Run
@@ -96,7 +96,7 @@ class Store(Protocol):
     def unfinished(self, digest: str) -> Run | None:
         """The newest open run with this digest, trials included (artifacts left out), or None."""
 
-    def append_trial(self, run_id: str, trial: Trial) -> None:
+    def append_trial(self, run_id: str, trial: Trial[Place]) -> None:
         """Store one trial with its artifacts."""
 
     def finish(self, run_id: str, decision: Decision) -> None:
@@ -111,7 +111,7 @@ class Store(Protocol):
     def runs(self, limit: int = 50) -> list[Run]:
         """Newest first, without trials."""
 
-    def artifact(self, run_id: str, spec: TrialSpec, name: str) -> bytes:
+    def artifact(self, run_id: str, spec: TrialSpec[Place], name: str) -> bytes:
         """One artifact of a trial. Raises ConfigError when there is none."""
 
 
@@ -164,13 +164,13 @@ class Progress(Protocol):
     def building(self, name: str, done: int, total: int, file: str) -> None:
         """So many files of a build are made, the last of them `file`; `total` is 0 where nobody knows."""
 
-    def trial_started(self, spec: TrialSpec, kernel: Kernel) -> None:
+    def trial_started(self, spec: TrialSpec[Place], kernel: Kernel) -> None:
         """A trial begins."""
 
-    def stage(self, spec: TrialSpec, stage: Stage, detail: str = "") -> None:
+    def stage(self, spec: TrialSpec[Place], stage: Stage, detail: str = "") -> None:
         """A stage of the trial begins."""
 
-    def trial_finished(self, trial: Trial) -> None:
+    def trial_finished(self, trial: Trial[Place]) -> None:
         """A trial is stored."""
 
     def decided(self, decision: Decision) -> None:
@@ -201,13 +201,13 @@ class NullProgress(Progress):
     def building(self, name: str, done: int, total: int, file: str) -> None:
         pass
 
-    def trial_started(self, spec: TrialSpec, kernel: Kernel) -> None:
+    def trial_started(self, spec: TrialSpec[Place], kernel: Kernel) -> None:
         pass
 
-    def stage(self, spec: TrialSpec, stage: Stage, detail: str = "") -> None:
+    def stage(self, spec: TrialSpec[Place], stage: Stage, detail: str = "") -> None:
         pass
 
-    def trial_finished(self, trial: Trial) -> None:
+    def trial_finished(self, trial: Trial[Place]) -> None:
         pass
 
     def decided(self, decision: Decision) -> None:

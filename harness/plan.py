@@ -8,7 +8,7 @@ from enum import StrEnum
 from itertools import takewhile
 from typing import Any
 
-from harness.model.experiment import Arm, Experiment, TrialSpec
+from harness.model.experiment import Arm, BlockPlace, Experiment, RungPlace, TrialSpec
 from harness.model.stored import told_fields
 from harness.model.trial import Outcome, Trial
 from harness.stats.faults import counts_at_once, faulty_arms, must_stop
@@ -88,25 +88,23 @@ def block_order(seed: int, block: int) -> tuple[Arm, Arm]:
     return (Arm.BASELINE, Arm.CANDIDATE) if baseline_first else (Arm.CANDIDATE, Arm.BASELINE)
 
 
-def trial_specs(seed: int, block: int) -> tuple[TrialSpec, TrialSpec]:
+def trial_specs(seed: int, block: int) -> tuple[TrialSpec[BlockPlace], TrialSpec[BlockPlace]]:
     """Both boots of a block, in order, first attempts. Both arms get the same workload seed."""
     first, second = (
-        TrialSpec(block=block, order=order, arm=arm, seed=_drawn(seed, "workload", block))
+        TrialSpec(place=BlockPlace(block=block, order=order, arm=arm), seed=_drawn(seed, "workload", block))
         for order, arm in enumerate(block_order(seed, block))
     )
     return first, second
 
 
-def search_spec(seed: int, rung: int, boot: int) -> TrialSpec:
-    """The boot number `boot` of a rung in a search over a ladder: its block is the rung, its attempt the boot."""
-    return TrialSpec(
-        block=rung, order=0, arm=Arm.CANDIDATE, attempt=boot, seed=_drawn(seed, "workload", f"rung {rung}", boot)
-    )
+def search_spec(seed: int, rung: int, boot: int) -> TrialSpec[RungPlace]:
+    """The boot number `boot` (from 0) of a rung in a search over a ladder."""
+    return TrialSpec(place=RungPlace(rung=rung, boot=boot), seed=_drawn(seed, "workload", f"rung {rung}", boot))
 
 
 def next_trial(
-    trials: Sequence[Trial], *, seed: int, max_boots: int, confirm: bool, resumed: int = 0
-) -> TrialSpec | Stop:
+    trials: Sequence[Trial[BlockPlace]], *, seed: int, max_boots: int, confirm: bool, resumed: int = 0
+) -> TrialSpec[BlockPlace] | Stop:
     """The next boot, from the stored trials alone (in the order they were stored).
 
     Places in the plan are filled in order, so an open block is completed first. A lost trial is made again, and so is
@@ -121,22 +119,23 @@ def next_trial(
         arms = " and ".join(faulty_arms(trials, confirm=confirm))
         return Stop(kind=StopKind.FAULT, reason=f"{arms} cannot be measured")
     faulty = faulty_arms(trials, confirm=confirm)
-    attempts: dict[tuple[int, int], list[Trial]] = {}
+    attempts: dict[tuple[int, int], list[Trial[BlockPlace]]] = {}
     for trial in trials:
-        attempts.setdefault((trial.spec.block, trial.spec.order), []).append(trial)
+        attempts.setdefault((trial.place.block, trial.place.order), []).append(trial)
     for block in range(max_boots // 2):
         for spec in trial_specs(seed, block):
-            made = attempts.get((block, spec.order), [])
-            if spec.arm in faulty or _settled(made, confirm=confirm):
+            made = attempts.get((block, spec.place.order), [])
+            if spec.place.arm in faulty or _settled(made, confirm=confirm):
                 continue
             unlike = sum(1 for trial in made if trial.outcome is not Outcome.LOST)
             if unlike >= MAX_UNLIKE_FAILURES:
-                reason = f"{unlike} boots of the {spec.arm} failed, each in another way: {made[-1].message}"
+                reason = f"{unlike} boots of the {spec.place.arm} failed, each in another way: {made[-1].message}"
                 return Stop(kind=StopKind.UNSTABLE, reason=reason)
-            return replace(spec, attempt=1 + max((trial.spec.attempt for trial in made), default=-1))
+            attempt = 1 + max((trial.place.attempt for trial in made), default=-1)
+            return replace(spec, place=replace(spec.place, attempt=attempt))
     return Stop(kind=StopKind.CAP, reason=f"the cap of {max_boots} boots is reached")
 
 
-def _settled(made: Sequence[Trial], *, confirm: bool) -> bool:
+def _settled(made: Sequence[Trial[BlockPlace]], *, confirm: bool) -> bool:
     """Whether a place in the plan needs no further attempt."""
     return any(trial.outcome is Outcome.OK or counts_at_once(trial.outcome, confirm=confirm) for trial in made)

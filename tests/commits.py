@@ -5,7 +5,7 @@ import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from factories import run, workload
+from factories import block_spec, named, run, rung_spec, workload
 from ladders import FAST, NOISE, SLOW
 
 from harness.bisect.evidence import Evidence
@@ -83,7 +83,7 @@ def asked(searched: BisectionPlan) -> Experiment:
 
 
 def boot(spec: TrialSpec, digest: str, *, slow: bool) -> Trial:
-    rng = random.Random(f"{spec} {digest}")
+    rng = random.Random(f"{named(spec)} {digest}")
     samples = {}
     for name, value in (SLOW if slow else FAST).items():
         found = value * math.exp(NOISE[name] * rng.gauss(0, 0.5))
@@ -93,7 +93,7 @@ def boot(spec: TrialSpec, digest: str, *, slow: bool) -> Trial:
 
 def failure(rung: int, attempt: int, outcome: Outcome = Outcome.BUILD_FAILED, message: str = "") -> Trial:
     return Trial(
-        spec=TrialSpec(block=rung, order=0, arm=Arm.CANDIDATE, attempt=attempt),
+        spec=rung_spec(rung, attempt),
         kernel_digest=f"{rung}",
         outcome=outcome,
         message=message or "fs/btrfs/super.c:12:2: error: expected ';'",
@@ -103,7 +103,7 @@ def failure(rung: int, attempt: int, outcome: Outcome = Outcome.BUILD_FAILED, me
 def ab(arms: tuple[tuple[str, bool], tuple[str, bool]], blocks: int) -> tuple[Trial, ...]:
     """Blocks of two kernels, each (digest, whether it is slow)."""
     return tuple(
-        boot(TrialSpec(block=block, order=order, arm=arm, seed=block), digest, slow=slow)
+        boot(block_spec(block, order, arm, seed=block), digest, slow=slow)
         for block in range(blocks)
         for order, (arm, (digest, slow)) in enumerate(zip(Arm, arms, strict=True))
     )
@@ -164,14 +164,10 @@ def story(
         return f"{rung}", slow(rung)
 
     ends = ab((arm(0), arm(searched.last)), 4)
-    broken = {trial.spec.block for trial in failures}
+    broken = {trial.place.rung for trial in failures}
     trials = [
         *failures,
-        *(
-            boot(TrialSpec(block=rung, order=0, arm=Arm.CANDIDATE), f"{rung}", slow=slow(rung))
-            for rung in boots
-            if rung not in broken
-        ),
+        *(boot(rung_spec(rung), f"{rung}", slow=slow(rung)) for rung in boots if rung not in broken),
     ]
     proofs, found, parts = [], [], {}
     for after, kind in edges:

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from harness.model.experiment import Arm, Experiment, TrialSpec
+from harness.model.experiment import Arm, BlockPlace, Experiment, Place, RungPlace, TrialSpec
 from harness.model.guest import MIB, DiskSpec, FilesystemSpec
 from harness.model.run import KernelRecord, Run, RunState
-from harness.model.trial import Finding, FindingKind, Outcome, Stage, Trial
+from harness.model.trial import Finding, FindingKind, Outcome, Stage, Trial, placed
 from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Direction, Workload
 from harness.workloads.registry import METRICS
@@ -102,6 +102,22 @@ def kernel(series: str) -> KernelRecord:
     )
 
 
+def block_spec(block: int, order: int, arm: Arm, *, attempt: int = 0, seed: int = 0) -> TrialSpec[BlockPlace]:
+    """A boot of an A/B comparison."""
+    return TrialSpec(place=BlockPlace(block=block, order=order, arm=arm, attempt=attempt), seed=seed)
+
+
+def rung_spec(rung: int, boot: int = 0, *, seed: int = 0) -> TrialSpec[RungPlace]:
+    """A boot of a rung."""
+    return TrialSpec(place=RungPlace(rung=rung, boot=boot), seed=seed)
+
+
+def named(spec: TrialSpec[Place]) -> str:
+    """A boot's place and seed as text, from which its invented figures are drawn. Another text is other figures."""
+    at = spec.place.written
+    return f"TrialSpec(block={at.block}, order={at.order}, arm={at.arm!r}, attempt={at.attempt}, seed={spec.seed})"
+
+
 def trial(
     arm: Arm, block: int, order: int, *, rng: random.Random, centres: Mapping[str, tuple[float, float]] = CENTRES
 ) -> Trial:
@@ -115,7 +131,7 @@ def trial(
         samples[name] = tuple(centre[side] * boot**sign * math.exp(rng.gauss(0, 0.03 * abs(sign))) for _ in range(3))
     stage_s = {stage: seconds * math.exp(rng.gauss(0, 0.1)) for stage, seconds in STAGES.items()}
     return Trial(
-        spec=TrialSpec(block=block, order=order, arm=arm, seed=1000 + block),
+        spec=block_spec(block, order, arm, seed=1000 + block),
         kernel_digest=kernel("6.12" if side == 0 else "7.2").digest,
         outcome=Outcome.OK,
         samples=samples,
@@ -132,11 +148,11 @@ def trial(
     )
 
 
-def failed(spec: TrialSpec, outcome: Outcome, message: str, findings: tuple[Finding, ...] = ()) -> Trial:
+def failed(spec: TrialSpec[Place], outcome: Outcome, message: str, findings: tuple[Finding, ...] = ()) -> Trial:
     """A boot that gave nothing."""
     return Trial(
         spec=spec,
-        kernel_digest=kernel("6.12" if spec.arm is Arm.BASELINE else "7.2").digest,
+        kernel_digest=kernel("6.12" if spec.place.written.arm is Arm.BASELINE else "7.2").digest,
         outcome=outcome,
         message=message,
         stage_s={Stage.DISKS: 0.3, Stage.BOOT: 8.0},
@@ -145,6 +161,11 @@ def failed(spec: TrialSpec, outcome: Outcome, message: str, findings: tuple[Find
         started=STARTED,
         duration_s=8.5,
     )
+
+
+def another_try(trial: Trial[BlockPlace]) -> Trial[BlockPlace]:
+    """The same boot, as another try at its place."""
+    return placed(trial, replace(trial.place, attempt=trial.place.attempt + 1))
 
 
 def blocks(count: int, *, seed: int = 1, centres: Mapping[str, tuple[float, float]] = CENTRES) -> tuple[Trial, ...]:
@@ -196,7 +217,7 @@ def compare(name: str, trials: Sequence[Trial], *, error: float = 0.01, half_wid
         return sorted(
             sorted(t.samples[name])[len(t.samples[name]) // 2]
             for t in trials
-            if t.spec.arm is arm and t.outcome is Outcome.OK and t.samples.get(name)
+            if t.place.arm is arm and t.outcome is Outcome.OK and t.samples.get(name)
         )
 
     sides = [boots(Arm.BASELINE), boots(Arm.CANDIDATE)]

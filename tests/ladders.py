@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from factories import experiment, failed
+from factories import experiment, failed, named
 
 from harness.interfaces import NullProgress
 from harness.model.bisection import BisectionOutcome, BisectionPlan, EdgeKind, PlannedRung, SearchView
@@ -94,13 +94,13 @@ class World:
         if self.kill_after is not None and len(self.made) >= self.kill_after:
             raise KeyboardInterrupt
         rung = VERSIONS.index(booted.version)
-        self.made.append((f"{asked.baseline} {asked.candidate} {spec}", rung))
+        self.made.append((f"{asked.baseline} {asked.candidate} {named(spec)}", rung))
         if rung in self.dead:
             return replace(failed(spec, self.dead[rung], "it broke"), kernel_digest=booted.digest)
         slow = sum(edge <= rung for edge in self.edges) % 2
         kernel_rng = random.Random(f"kernel {rung}")
         level = {name: kernel_rng.gauss(0, self.jitter) for name in FAST}
-        rng = random.Random(f"{spec} {asked.baseline} {asked.candidate} {asked.metric}")
+        rng = random.Random(f"{named(spec)} {asked.baseline} {asked.candidate} {asked.metric}")
         boot = rng.gauss(0, 1)
         samples = {}
         for name, values in (SLOW if slow else FAST).items():

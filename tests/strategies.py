@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta, timezone
 
 from hypothesis import strategies as st
 
-from harness.model.experiment import Arm, Experiment, TrialSpec
+from harness.model.experiment import Arm, BlockPlace, Experiment, Place, RungPlace, TrialSpec
 from harness.model.guest import DiskBackend, DiskBus, DiskSpec, FilesystemSpec, GuestSpec
 from harness.model.run import KernelRecord, Run
 from harness.model.trial import Finding, FindingKind, Outcome, Stage, Trial
@@ -67,23 +67,21 @@ def experiments() -> st.SearchStrategy[Experiment]:
     )
 
 
-def specs() -> st.SearchStrategy[TrialSpec]:
-    """Places in a plan."""
-    return st.builds(
-        TrialSpec,
-        block=counts,
-        order=st.integers(0, 1),
-        arm=st.sampled_from(Arm),
-        attempt=counts,
-        seed=st.integers(0, 2**128),
-    )
+def block_places() -> st.SearchStrategy[BlockPlace]:
+    """Places in an A/B comparison."""
+    return st.builds(BlockPlace, block=counts, order=st.integers(0, 1), arm=st.sampled_from(Arm), attempt=counts)
 
 
-def trials() -> st.SearchStrategy[Trial]:
-    """Trials with every field varied."""
+def rung_places() -> st.SearchStrategy[RungPlace]:
+    """Places on a ladder."""
+    return st.builds(RungPlace, rung=counts, boot=counts)
+
+
+def trials(places: st.SearchStrategy[Place] = block_places()) -> st.SearchStrategy[Trial[Place]]:  # noqa: B008
+    """Trials with every field varied, at any of `places`."""
     return st.builds(
         Trial,
-        spec=specs(),
+        spec=st.builds(TrialSpec, place=places, seed=st.integers(0, 2**128)),
         kernel_digest=names,
         outcome=st.sampled_from(Outcome),
         message=text,

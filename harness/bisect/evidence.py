@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from harness.model.bisection import BisectionPlan, IdenticalBuild, Mark, Subrun, SubrunRole
-from harness.model.experiment import Arm, Experiment
+from harness.model.experiment import Arm, BlockPlace, Experiment, Place, RungPlace
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision
 from harness.stats.blocks import boot_value
@@ -23,21 +23,21 @@ class Evidence:
     # Whether a crash counts only when it was seen twice (emulation).
     confirm: bool
     # The A/B run of both ends; None while it is not finished.
-    ends: tuple[Trial, ...] = ()
+    ends: tuple[Trial[BlockPlace], ...] = ()
     ends_decision: Decision | None = None
-    # Boots of the search itself, in the order they were made: their block is the rung.
-    trials: tuple[Trial, ...] = ()
+    # Boots of the search itself, in the order they were made.
+    trials: tuple[Trial[RungPlace], ...] = ()
     marks: tuple[Mark, ...] = ()
     identical_builds: tuple[IdenticalBuild, ...] = ()
     # Finished A/B runs of neighbours, and of far ends with a culprit undone.
-    proofs: tuple[tuple[Subrun, tuple[Trial, ...], Decision], ...] = ()
+    proofs: tuple[tuple[Subrun, tuple[Trial[BlockPlace], ...], Decision], ...] = ()
 
 
 @dataclass(slots=True)
 class LadderEvidence:
     """What is known of each rung; rungs without a boot are not in the mappings."""
 
-    boots: dict[int, list[Trial]] = field(default_factory=dict)
+    boots: dict[int, list[Trial[Place]]] = field(default_factory=dict)
     # Rung -> why it cannot be tested.
     skipped: dict[int, str] = field(default_factory=dict)
     faults: dict[int, Fault] = field(default_factory=dict)
@@ -54,13 +54,13 @@ class LadderEvidence:
         }
 
 
-def _value(trial: Trial, metric: str) -> float | None:
+def _value(trial: Trial[Place], metric: str) -> float | None:
     return boot_value(trial, metric) if trial.outcome is Outcome.OK else None
 
 
-def ends_of(plan: BisectionPlan, trials: Iterable[Trial]) -> Iterable[tuple[int, Trial]]:
+def ends_of(plan: BisectionPlan, trials: Iterable[Trial[BlockPlace]]) -> Iterable[tuple[int, Trial[BlockPlace]]]:
     """Boots of the A/B run of both ends, with their rungs."""
-    return ((0 if trial.spec.arm is Arm.BASELINE else plan.last, trial) for trial in trials)
+    return ((0 if trial.place.arm is Arm.BASELINE else plan.last, trial) for trial in trials)
 
 
 def rung_of(plan: BisectionPlan, subrun: Subrun, arm: Arm) -> int | None:
@@ -75,16 +75,16 @@ def rung_of(plan: BisectionPlan, subrun: Subrun, arm: Arm) -> int | None:
 def ladder_evidence(evidence: Evidence, *, inner_boots: int | None = None, proofs: bool = True) -> LadderEvidence:
     """The findings; with ``inner_boots`` those after so many boots of the search, without proofs."""
     found = LadderEvidence()
-    for rung, trial in ends_of(evidence.plan, evidence.ends):
-        found.boots.setdefault(rung, []).append(trial)
+    for rung, of_end in ends_of(evidence.plan, evidence.ends):
+        found.boots.setdefault(rung, []).append(of_end)
     for trial in evidence.trials[:inner_boots]:
-        found.boots.setdefault(trial.spec.block, []).append(trial)
+        found.boots.setdefault(trial.place.rung, []).append(trial)
     if proofs and inner_boots is None:
         for subrun, trials, _ in evidence.proofs:
-            for trial in trials:
-                arm_rung = rung_of(evidence.plan, subrun, trial.spec.arm)
+            for of_arm in trials:
+                arm_rung = rung_of(evidence.plan, subrun, of_arm.place.arm)
                 if arm_rung is not None:
-                    found.boots.setdefault(arm_rung, []).append(trial)
+                    found.boots.setdefault(arm_rung, []).append(of_arm)
     for rung, trials_there in found.boots.items():
         _judge(found, rung, trials_there, confirm=evidence.confirm)
     for mark in evidence.marks:
@@ -96,7 +96,7 @@ def ladder_evidence(evidence: Evidence, *, inner_boots: int | None = None, proof
     return found
 
 
-def _judge(found: LadderEvidence, rung: int, trials: Sequence[Trial], *, confirm: bool) -> None:
+def _judge(found: LadderEvidence, rung: int, trials: Sequence[Trial[Place]], *, confirm: bool) -> None:
     faults: Mapping[str, Fault] = faults_of(trials, confirm=confirm)
     if faults:
         fault = found.faults[rung] = next(iter(faults.values()))
@@ -107,9 +107,9 @@ def _judge(found: LadderEvidence, rung: int, trials: Sequence[Trial], *, confirm
         found.skipped[rung] = f"{len(failed)} boots failed, each in another way"
 
 
-def _pending(trials: Sequence[Trial], found: LadderEvidence) -> int | None:
+def _pending(trials: Sequence[Trial[RungPlace]], found: LadderEvidence) -> int | None:
     """The rung of the last boot that was not lost, where that failed and proves nothing alone."""
     last = next((trial for trial in reversed(trials) if trial.outcome is not Outcome.LOST), None)
-    if last is None or last.outcome is Outcome.OK or last.spec.block in found.skipped:
+    if last is None or last.outcome is Outcome.OK or last.place.rung in found.skipped:
         return None
-    return last.spec.block
+    return last.place.rung

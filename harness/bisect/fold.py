@@ -17,7 +17,8 @@ from harness.bisect.search import EdgeFound, EdgeSearch, Observation, Result, Ru
 from harness.bisect.select import Choice
 from harness.bisect.view import NextBoot, RungStanding, Standing
 from harness.model.bisection import EdgeKind, EdgeWish, FoundEdge, RungState
-from harness.model.trial import Outcome
+from harness.model.experiment import Place
+from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Verdict
 from harness.model.workload import Direction, Metric
 
@@ -34,7 +35,8 @@ def stand(evidence: Evidence, metrics: Mapping[str, Metric], *, ahead: bool = Fa
     With `ahead` it also says which kernels are likely to be wanted after the next.
     """
     findings = ladder_evidence(evidence)
-    boots = sum(trial.outcome.booted for trial in (*evidence.ends, *evidence.trials))
+    made: tuple[Trial[Place], ...] = (*evidence.ends, *evidence.trials)
+    boots = sum(trial.outcome.booted for trial in made)
     chosen = choose_metric(evidence, metrics)
     if evidence.ends_decision is None or chosen is None:
         return _before_search(evidence, findings, chosen, boots)

@@ -16,7 +16,7 @@ from harness.cli.progress import build_state, headline_value, ratio_text
 from harness.cli.strip import coloured, next_sentence
 from harness.interfaces import NullProgress
 from harness.model.bisection import SearchView
-from harness.model.experiment import Arm, TrialSpec
+from harness.model.experiment import Arm, Place, TrialSpec
 from harness.model.guest import MIB
 from harness.model.kernel import Kernel
 from harness.model.run import Run
@@ -35,9 +35,9 @@ _BUILD_SHOWN_S = 20.0
 class _Shown:
     """A finished trial as the live table keeps it."""
 
-    trial: Trial
+    trial: Trial[Place]
     kernel: str
-    # Whether it is a boot of a search, whose block is a rung.
+    # Whether it is a boot of a search, which is of a rung.
     searching: bool
 
 
@@ -98,22 +98,24 @@ class LiveProgress(NullProgress):
     def building(self, name: str, done: int, total: int, file: str) -> None:
         self._build = (printable(name), build_state(done, total, file), time.monotonic())
 
-    def trial_started(self, spec: TrialSpec, kernel: Kernel) -> None:
+    def trial_started(self, spec: TrialSpec[Place], kernel: Kernel) -> None:
         self._kernel = printable(kernel.name)
         self._since = time.monotonic()
         self._now = f"{self._place(spec)} {self._kernel}: starting"
 
-    def stage(self, spec: TrialSpec, stage: Stage, detail: str = "") -> None:
-        again = f", attempt {spec.attempt + 1}" if spec.attempt and not self._searching else ""
+    def stage(self, spec: TrialSpec[Place], stage: Stage, detail: str = "") -> None:
+        attempt = spec.place.written.attempt
+        again = f", attempt {attempt + 1}" if attempt and not self._searching else ""
         what = f" {printable(detail)}" if detail else ""
         self._now = f"{self._place(spec)} {self._kernel}{again}: {stage}{what}"
 
-    def _place(self, spec: TrialSpec) -> str:
+    def _place(self, spec: TrialSpec[Place]) -> str:
+        place = spec.place.written
         if self._searching:
-            return f"rung {spec.block}"
-        return f"block {spec.block + 1} of at most {self._max_blocks}, {spec.arm}"
+            return f"rung {place.block}"
+        return f"block {place.block + 1} of at most {self._max_blocks}, {place.arm}"
 
-    def trial_finished(self, trial: Trial) -> None:
+    def trial_finished(self, trial: Trial[Place]) -> None:
         self._trials.append(_Shown(trial=trial, kernel=self._kernel, searching=self._searching))
         self._now = ""
 
@@ -171,9 +173,10 @@ class LiveProgress(NullProgress):
         metric = self._decision.metric if self._decision else self._view.metric if self._view else None
         for row in shown:
             bad = row.trial.outcome is not Outcome.OK
-            arm = "search" if row.searching else str(row.trial.spec.arm)
+            place = row.trial.place.written
+            arm = "search" if row.searching else str(place.arm)
             table.add_row(
-                f"rung {row.trial.spec.block}" if row.searching else str(row.trial.spec.block + 1),
+                f"rung {place.block}" if row.searching else str(place.block + 1),
                 Text(arm, style="blue" if arm == Arm.BASELINE else "magenta"),
                 Text(row.kernel),
                 f"{row.trial.duration_s:.0f}",

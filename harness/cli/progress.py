@@ -10,7 +10,7 @@ from typing import IO, Any
 from harness.cli.strip import edges_sentence, next_sentence, rung_name
 from harness.interfaces import NullProgress
 from harness.model.bisection import SearchView
-from harness.model.experiment import TrialSpec
+from harness.model.experiment import Place, RungPlace, TrialSpec
 from harness.model.guest import MIB
 from harness.model.kernel import Kernel
 from harness.model.run import Run
@@ -22,7 +22,7 @@ from harness.parse.foreign import printable
 _BUILD_LINE_S = 30.0
 
 
-def headline_value(trial: Trial, metric: str | None) -> str:
+def headline_value(trial: Trial[Place], metric: str | None) -> str:
     """The trial's per-boot median of the deciding metric, or its outcome where it has none."""
     if trial.outcome is not Outcome.OK:
         return f"{trial.outcome}: {printable(trial.message.splitlines()[0]) if trial.message else ''}"
@@ -89,10 +89,11 @@ class LineProgress(NullProgress):
         self.out.write(f"kab: {printable(message, lines=True)}\n")
         self.out.flush()
 
-    def trial_finished(self, trial: Trial) -> None:
-        where: dict[str, object] = {"block": trial.spec.block, "arm": trial.spec.arm}
-        if self._search is not None:
-            where = {"rung": trial.spec.block, "kernel": rung_name(self._search.plan, trial.spec.block)}
+    def trial_finished(self, trial: Trial[Place]) -> None:
+        place = trial.place
+        where: dict[str, object] = {"block": place.written.block, "arm": place.written.arm}
+        if self._search is not None and isinstance(place, RungPlace):
+            where = {"rung": place.rung, "kernel": rung_name(self._search.plan, place.rung)}
         self._write(
             "trial",
             **where,
@@ -146,18 +147,20 @@ class JsonProgress(NullProgress):
     def note(self, message: str) -> None:
         self._write("note", {"message": message})
 
-    def trial_started(self, spec: TrialSpec, kernel: Kernel) -> None:
-        self._write("trial", {"block": spec.block, "arm": spec.arm, "attempt": spec.attempt, "kernel": kernel.name})
+    def trial_started(self, spec: TrialSpec[Place], kernel: Kernel) -> None:
+        place = spec.place.written
+        self._write("trial", {"block": place.block, "arm": place.arm, "attempt": place.attempt, "kernel": kernel.name})
 
-    def stage(self, spec: TrialSpec, stage: Stage, detail: str = "") -> None:
-        self._write("stage", {"block": spec.block, "arm": spec.arm, "stage": stage, "detail": detail})
+    def stage(self, spec: TrialSpec[Place], stage: Stage, detail: str = "") -> None:
+        place = spec.place.written
+        self._write("stage", {"block": place.block, "arm": place.arm, "stage": stage, "detail": detail})
 
-    def trial_finished(self, trial: Trial) -> None:
+    def trial_finished(self, trial: Trial[Place]) -> None:
         self._write(
             "trial-finished",
             {
-                "block": trial.spec.block,
-                "arm": trial.spec.arm,
+                "block": trial.place.written.block,
+                "arm": trial.place.written.arm,
                 "outcome": trial.outcome,
                 "message": trial.message,
                 "seconds": round(trial.duration_s, 3),

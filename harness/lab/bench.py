@@ -22,7 +22,7 @@ from harness.images.store import busybox_of
 from harness.kernels.modules import read_module
 from harness.lab.lab import StoredSession
 from harness.model.check import CheckStatus
-from harness.model.experiment import DEFAULT_DISK, DEFAULT_FILESYSTEM, Experiment, TrialSpec
+from harness.model.experiment import DEFAULT_DISK, DEFAULT_FILESYSTEM, Experiment, PlaceT, TrialSpec
 from harness.model.guest import MIB, Accelerator, DiskBackend, GuestSpec, Image
 from harness.model.kernel import Kernel
 from harness.model.run import Run
@@ -190,7 +190,9 @@ def check_job(workload: Workload) -> None:
     job_digest(workload)
 
 
-def _same_job_trial(bench: Bench, jobs: dict[str, str], asked: Experiment, spec: TrialSpec, kernel: Kernel) -> Trial:
+def _same_job_trial(
+    bench: Bench, jobs: dict[str, str], asked: Experiment, spec: TrialSpec[PlaceT], kernel: Kernel
+) -> Trial[PlaceT]:
     """A trial of the job that the trials before it had (`jobs`: template -> digest). Raises ConfigError."""
     workload = asked.workload
     job = job_digest(workload)

@@ -27,7 +27,7 @@ from harness.lab.ranges import (
 )
 from harness.lab.treesuspects import check_packages, tree_lister
 from harness.model.bisection import BisectionOutcome, BisectionPlan, EdgeWish, FoundEdge
-from harness.model.experiment import Experiment, TrialSpec
+from harness.model.experiment import Experiment, Place, TrialSpec
 from harness.model.history import Step
 from harness.model.kernel import Kernel
 from harness.model.run import Run
@@ -129,7 +129,7 @@ class _Watched(NullProgress):
         self._shown = shown
         self._ahead = ahead
 
-    def stage(self, spec: TrialSpec, stage: Stage, detail: str = "") -> None:
+    def stage(self, spec: TrialSpec[Place], stage: Stage, detail: str = "") -> None:
         """Of all that a trial tells, this is what a bench tells."""
         if stage in {Stage.WARMUP, Stage.MEASURE}:
             self._ahead.hold()

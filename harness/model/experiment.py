@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Generic, Self, TypeVar
 
 from harness.model.guest import DiskSpec, FilesystemSpec, GuestSpec
 from harness.model.workload import Workload
@@ -43,8 +44,8 @@ class Experiment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TrialSpec:
-    """One boot to be made: position in the plan is (block, order)."""
+class BlockPlace:
+    """Where a boot stands in an A/B comparison: (block, order), and which try at it."""
 
     block: int
     # 0 or 1: which of the block's two boots this is.
@@ -52,5 +53,44 @@ class TrialSpec:
     arm: Arm
     # 0 for the first try; replacements of lost trials and confirmations of crashes count up.
     attempt: int = 0
+
+    @property
+    def written(self) -> "BlockPlace":
+        """As rows of the store, logs and JSON write it: as it is."""
+        return self
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RungPlace:
+    """Where a boot stands on a ladder: the rung, and which boot of that rung. A classification's kernel is rung 0."""
+
+    rung: int
+    # 0 for the first boot of the rung.
+    boot: int
+
+    @property
+    def written(self) -> BlockPlace:
+        """As rows of the store, logs and JSON write it, which have an A/B comparison's fields for either place."""
+        return BlockPlace(block=self.rung, order=0, arm=Arm.CANDIDATE, attempt=self.boot)
+
+    @classmethod
+    def read(cls, written: BlockPlace) -> Self:
+        """The inverse of `written`. Raises ValueError for what no boot of a rung is written as."""
+        if written.order != 0 or written.arm is not Arm.CANDIDATE:
+            raise ValueError(f"boot {written.order} of the {written.arm} in block {written.block} is none of a rung")
+        return cls(rung=written.block, boot=written.attempt)
+
+
+Place = BlockPlace | RungPlace
+# What a boot's place is: consumers of one kind of boot say so in their types, as in `Trial[RungPlace]`.
+PlaceT = TypeVar("PlaceT", bound=Place)
+PlaceT_co = TypeVar("PlaceT_co", bound=Place, covariant=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TrialSpec(Generic[PlaceT_co]):
+    """One boot to be made."""
+
+    place: PlaceT_co
     # Seed for the workload's random offsets, the same for both arms of a block.
     seed: int = 0

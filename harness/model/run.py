@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import cast
 
-from harness.model.experiment import Experiment
+from harness.errors import ConfigError
+from harness.model.experiment import BlockPlace, Experiment, Place, RungPlace
 from harness.model.trial import Trial
 
 
@@ -14,6 +16,10 @@ class RunState(StrEnum):
 
     OPEN = "open"
     FINISHED = "finished"
+
+
+# Verbs of runs whose boots are of rungs: searches and classifications. The boots of all other runs are in blocks.
+RUNG_VERBS = frozenset({"bisect", "test"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +44,7 @@ class Run:
     """A stored run. ``digest`` covers experiment, kernels and conditions: a rerun with the same digest continues it."""
 
     id: str
-    # "ab" (later "bisect", "matrix").
+    # "ab", "bisect" or "test" (a classification).
     verb: str
     digest: str
     experiment: Experiment
@@ -55,4 +61,22 @@ class Run:
     created: datetime
     state: RunState = RunState.OPEN
     finished: datetime | None = None
-    trials: tuple[Trial, ...] = ()
+    trials: tuple[Trial[Place], ...] = ()
+
+    @property
+    def block_trials(self) -> tuple[Trial[BlockPlace], ...]:
+        """The trials of an A/B run. Raises ConfigError for another run's."""
+        self._demand(BlockPlace, "no A/B run")
+        return cast("tuple[Trial[BlockPlace], ...]", self.trials)
+
+    @property
+    def rung_trials(self) -> tuple[Trial[RungPlace], ...]:
+        """The trials of a search or a classification. Raises ConfigError for another run's."""
+        self._demand(RungPlace, "no search")
+        return cast("tuple[Trial[RungPlace], ...]", self.trials)
+
+    def _demand(self, kind: type[Place], instead: str) -> None:
+        if not all(isinstance(trial.place, kind) for trial in self.trials):
+            raise ConfigError(
+                f"run {self.id} is {instead} but a `kab {self.verb}`", remedy=f"See `kab report {self.id}`."
+            )

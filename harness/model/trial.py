@@ -2,11 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from typing import Generic, cast
 
-from harness.model.experiment import TrialSpec
+from harness.model.experiment import BlockPlace, Place, PlaceT, PlaceT_co, TrialSpec
 
 
 class Outcome(StrEnum):
@@ -133,10 +134,10 @@ class Finding:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Trial:
+class Trial(Generic[PlaceT_co]):
     """One boot and what came of it; stored before anything is decided from it."""
 
-    spec: TrialSpec
+    spec: TrialSpec[PlaceT_co]
     kernel_digest: str
     outcome: Outcome
     # What went wrong, for people; empty when ok.
@@ -153,3 +154,19 @@ class Trial:
     started: datetime | None = None
     # Wall time of the whole trial, seconds.
     duration_s: float = 0.0
+
+    @property
+    def place(self) -> PlaceT_co:
+        """Which boot of its run this is."""
+        return self.spec.place
+
+
+def placed(trial: Trial[Place], place: PlaceT) -> Trial[PlaceT]:
+    """The trial, at another place."""
+    # Only the place tells the two kinds of trial apart.
+    return cast("Trial[PlaceT]", replace(trial, spec=replace(trial.spec, place=place)))
+
+
+def written(trial: Trial[Place]) -> Trial[BlockPlace]:
+    """The trial with its place as logs and documents write it, see RungPlace.written."""
+    return placed(trial, trial.place.written)

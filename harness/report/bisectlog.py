@@ -23,11 +23,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from harness.bisect.evidence import Evidence, rung_of
+from harness.bisect.evidence import Evidence, ends_of, rung_of
 from harness.errors import ConfigError
 from harness.model.bisection import BisectionPlan, IdenticalBuild, Mark, Subrun, SubrunRole
-from harness.model.experiment import Arm, Experiment, TrialSpec
-from harness.model.trial import Finding, Outcome, Trial
+from harness.model.experiment import Arm, BlockPlace, Experiment, Place, RungPlace, TrialSpec
+from harness.model.trial import Finding, Outcome, Trial, placed
 from harness.model.verdict import Decision
 from harness.model.workload import Metric
 from harness.parse.experimentjson import experiment_from_json, experiment_to_json
@@ -50,9 +50,7 @@ def write_log(run_id: str, evidence: Evidence) -> str:
         f"plan {canonical(plan)}",
         f"confirm {'yes' if evidence.confirm else 'no'}",
     ]
-    for trial in evidence.ends:
-        rung = 0 if trial.spec.arm is Arm.BASELINE else plan.last
-        lines.append(_boot("ends", trial, plan, rung))
+    lines += [_boot("ends", trial, plan, rung) for rung, trial in ends_of(plan, evidence.ends)]
     if evidence.ends_decision is not None:
         lines.append(f"decided ends {canonical(evidence.ends_decision)}")
     marks = sorted(evidence.marks, key=lambda mark: mark.after_trials)
@@ -61,7 +59,7 @@ def write_log(run_id: str, evidence: Evidence) -> str:
         lines += [
             _identical_build(identical) for identical in evidence.identical_builds if identical.after_trials == count
         ]
-        lines.append(_boot("search", trial, plan, trial.spec.block))
+        lines.append(_boot("search", trial, plan, trial.place.rung))
     lines += [_mark(mark) for mark in marks if mark.after_trials >= len(evidence.trials)]
     lines += [
         _identical_build(identical)
@@ -70,22 +68,22 @@ def write_log(run_id: str, evidence: Evidence) -> str:
     ]
     for subrun, trials, decision in evidence.proofs:
         name = f"{subrun.role}:{subrun.before}-{subrun.after}:{subrun.run_id}"
-        lines += [_boot(name, trial, plan, rung_of(plan, subrun, trial.spec.arm)) for trial in trials]
+        lines += [_boot(name, trial, plan, rung_of(plan, subrun, trial.place.arm)) for trial in trials]
         lines.append(f"decided {name} {canonical(decision)}")
     return "\n".join(lines) + "\n"
 
 
-def _boot(subrun: str, trial: Trial, plan: BisectionPlan, rung: int | None) -> str:
-    spec = trial.spec
-    place = f"{spec.block}.{spec.order}.{spec.attempt}"
+def _boot(subrun: str, trial: Trial[Place], plan: BisectionPlan, rung: int | None) -> str:
+    written = trial.place.written
+    place = f"{written.block}.{written.order}.{written.attempt}"
     values = json.dumps(to_plain(trial.samples if trial.outcome is Outcome.OK else _failure(trial)))
     digest = trial.kernel_digest[:_DIGEST_DIGITS]
     # Arms that are no rung: a culprit's own parent, a culprit undone.
     named = plan.rungs[rung].version if rung is not None else "beside the ladder"
-    return f"boot {subrun} {place} {spec.arm} {trial.outcome} {digest} {values} # {printable(named)}"
+    return f"boot {subrun} {place} {written.arm} {trial.outcome} {digest} {values} # {printable(named)}"
 
 
-def _failure(trial: Trial) -> dict[str, Any]:
+def _failure(trial: Trial[Place]) -> dict[str, Any]:
     """What tells a failure from others, see harness.stats.faults."""
     crash = next((finding for finding in trial.findings if finding.kind.is_crash), None)
     findings = [replace(crash, excerpt=_until_the_place(crash))] if crash else []
@@ -117,7 +115,9 @@ class _Read:
     experiment: Experiment | None = None
     plan: BisectionPlan | None = None
     confirm: bool = False
-    boots: dict[str, list[Trial]] = field(default_factory=dict)
+    # The boots of each A/B run, by its name; and those of the search itself.
+    boots: dict[str, list[Trial[BlockPlace]]] = field(default_factory=dict)
+    searched: list[Trial[RungPlace]] = field(default_factory=list)
     decided: dict[str, Decision] = field(default_factory=dict)
     marks: list[Mark] = field(default_factory=list)
     identical_builds: list[IdenticalBuild] = field(default_factory=list)
@@ -141,7 +141,7 @@ def read_log(text: str, metrics: Mapping[str, Metric]) -> Evidence:
         raise ConfigError("the log names no experiment or no plan")
     ends = tuple(read.boots.get("ends", ()))
     decision = read.decided.get("ends")
-    if decision is None and ends and "search" in read.boots:
+    if decision is None and ends and read.searched:
         decision = decide(read.experiment, metrics, ends, confirm=read.confirm)
     return Evidence(
         plan=read.plan,
@@ -149,7 +149,7 @@ def read_log(text: str, metrics: Mapping[str, Metric]) -> Evidence:
         confirm=read.confirm,
         ends=ends if decision else (),
         ends_decision=decision,
-        trials=tuple(read.boots.get("search", ())),
+        trials=tuple(read.searched),
         marks=tuple(read.marks),
         identical_builds=tuple(read.identical_builds),
         proofs=tuple(
@@ -189,7 +189,10 @@ def _take(read: _Read, line: str) -> None:
             read.confirm = rest == "yes"
         case "boot":
             subrun, trial = _trial(rest)
-            read.boots.setdefault(subrun, []).append(trial)
+            if subrun == "search":
+                read.searched.append(placed(trial, RungPlace.read(trial.place)))
+            else:
+                read.boots.setdefault(subrun, []).append(trial)
         case "decided":
             subrun, _, document = rest.partition(" ")
             read.decided[subrun] = from_plain(Decision, json.loads(document))
@@ -206,7 +209,7 @@ def _take(read: _Read, line: str) -> None:
                 raise ValueError(f"unknown word {word!r}")
 
 
-def _trial(rest: str) -> tuple[str, Trial]:
+def _trial(rest: str) -> tuple[str, Trial[BlockPlace]]:
     subrun, place, arm, outcome, digest, values = rest.split(" ", 5)
     block, order, attempt = (int(number) for number in place.split("."))
     said, _ = json.JSONDecoder().raw_decode(values)
@@ -216,7 +219,7 @@ def _trial(rest: str) -> tuple[str, Trial]:
     elif "message" not in said:
         said = {"message": "", "samples": said}
     return subrun, Trial(
-        spec=TrialSpec(block=block, order=order, arm=Arm(arm), attempt=attempt),
+        spec=TrialSpec(place=BlockPlace(block=block, order=order, arm=Arm(arm), attempt=attempt)),
         kernel_digest=digest,
         outcome=Outcome(outcome),
         message=said["message"],

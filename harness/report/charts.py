@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from harness.model.experiment import Arm, TrialSpec
+from harness.model.experiment import Arm, BlockPlace, Place, TrialSpec
 from harness.model.trial import Outcome, Stage, Trial
 from harness.model.verdict import Comparison, Verdict
 from harness.model.workload import Metric
@@ -71,7 +71,9 @@ class DotPlot:
     description: str
 
 
-def dot_plot(metric: Metric, trials: Sequence[Trial], *, width: float = 500, height: float = 230) -> DotPlot | None:
+def dot_plot(
+    metric: Metric, trials: Sequence[Trial[BlockPlace]], *, width: float = 500, height: float = 230
+) -> DotPlot | None:
     """The chart of one metric over blocks, or None when no boot gave it."""
     values = {trial.spec: value for trial in trials if (value := _ok_value(trial, metric.name)) is not None}
     if not values:
@@ -85,9 +87,9 @@ def dot_plot(metric: Metric, trials: Sequence[Trial], *, width: float = 500, hei
     y_axis = linear_axis([value for _, value in iterations], start=bottom, end=top)
     columns = _Columns.of(trials, left=left, right=right)
 
-    def dot(trial: Trial, value: float) -> Dot:
-        title = f"{trial.spec.arm}, block {trial.spec.block + 1}: {number(value)} {unit}".strip()
-        return Dot(x=columns.at(trial), y=y_axis.at(value), arm=trial.spec.arm, title=title)
+    def dot(trial: Trial[BlockPlace], value: float) -> Dot:
+        title = f"{trial.place.arm}, block {trial.place.block + 1}: {number(value)} {unit}".strip()
+        return Dot(x=columns.at(trial), y=y_axis.at(value), arm=trial.place.arm, title=title)
 
     medians = _medians(metric, trials, y_axis, factor=factor, left=left, right=right)
     told = [f"{line.arm} median {line.label} {unit}".strip() for line in medians]
@@ -104,7 +106,7 @@ def dot_plot(metric: Metric, trials: Sequence[Trial], *, width: float = 500, hei
         pairs=_pairs(trials, {trial.spec: dot(trial, values[trial.spec] / factor) for trial in given}),
         medians=medians,
         missing=tuple(
-            Dot(x=columns.at(trial), y=bottom - 6, arm=trial.spec.arm, title=f"{trial.spec.arm}: {trial.outcome}")
+            Dot(x=columns.at(trial), y=bottom - 6, arm=trial.place.arm, title=f"{trial.place.arm}: {trial.outcome}")
             for trial in trials
             if trial.spec not in values
         ),
@@ -120,15 +122,15 @@ class _Columns:
     width: float
 
     @classmethod
-    def of(cls, trials: Sequence[Trial], *, left: float, right: float) -> Self:
-        blocks = sorted({trial.spec.block for trial in trials})
+    def of(cls, trials: Sequence[Trial[BlockPlace]], *, left: float, right: float) -> Self:
+        blocks = sorted({trial.place.block for trial in trials})
         width = (right - left) / len(blocks)
         return cls(middles={block: left + (place + 0.5) * width for place, block in enumerate(blocks)}, width=width)
 
-    def at(self, trial: Trial) -> float:
+    def at(self, trial: Trial[BlockPlace]) -> float:
         # A second boot in the same place (a replacement, a confirmation) stands beside the first.
-        shift = _SIDE[trial.spec.arm] * min(self.width, 60.0) + 4.0 * trial.spec.attempt
-        return round(self.middles[trial.spec.block] + shift, 1)
+        shift = _SIDE[trial.place.arm] * min(self.width, 60.0) + 4.0 * trial.place.attempt
+        return round(self.middles[trial.place.block] + shift, 1)
 
     def ticks(self) -> tuple[Tick, ...]:
         every = max(1, math.ceil(len(self.middles) / _LABELLED_BLOCKS))
@@ -137,11 +139,11 @@ class _Columns:
         )
 
 
-def _ok_value(trial: Trial, name: str) -> float | None:
+def _ok_value(trial: Trial[Place], name: str) -> float | None:
     return boot_value(trial, name) if trial.outcome is Outcome.OK else None
 
 
-def _pairs(trials: Sequence[Trial], dots: Mapping[TrialSpec, Dot]) -> tuple[Line, ...]:
+def _pairs(trials: Sequence[Trial[BlockPlace]], dots: Mapping[TrialSpec[BlockPlace], Dot]) -> tuple[Line, ...]:
     lines = []
     for arms in complete_blocks(trials).values():
         one, other = (dots.get(arms[arm].spec) for arm in Arm)
@@ -151,12 +153,12 @@ def _pairs(trials: Sequence[Trial], dots: Mapping[TrialSpec, Dot]) -> tuple[Line
 
 
 def _medians(
-    metric: Metric, trials: Sequence[Trial], axis: Axis, *, factor: float, left: float, right: float
+    metric: Metric, trials: Sequence[Trial[BlockPlace]], axis: Axis, *, factor: float, left: float, right: float
 ) -> tuple[Line, ...]:
     lines = []
     for arm in Arm:
         values = [
-            value for trial in trials if trial.spec.arm is arm if (value := _ok_value(trial, metric.name)) is not None
+            value for trial in trials if trial.place.arm is arm if (value := _ok_value(trial, metric.name)) is not None
         ]
         if values:
             middle = statistics.median(values) / factor
@@ -345,7 +347,7 @@ class Segment:
     title: str
 
 
-def stage_bar(trial: Trial, *, longest_s: float, width: float = 260) -> tuple[Segment, ...]:
+def stage_bar(trial: Trial[Place], *, longest_s: float, width: float = 260) -> tuple[Segment, ...]:
     """The stages of a trial, in order, on a scale on which `longest_s` is `width`."""
     segments: list[Segment] = []
     x = 0.0

@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
+from harness.model.experiment import BlockPlace, Place
 from harness.model.run import Run
 from harness.model.trial import Trial
 from harness.model.verdict import Comparison, Decision
@@ -20,7 +21,7 @@ SCHEMA_NAME = "kab/ab-1"
 
 
 def to_json(
-    run: Run, decision: Decision | None, trials: Sequence[Trial], metrics: Mapping[str, Metric]
+    run: Run, decision: Decision | None, trials: Sequence[Trial[BlockPlace]], metrics: Mapping[str, Metric]
 ) -> dict[str, Any]:
     """The report as plain JSON values, valid under `json_schema`; numbers that are not finite become null."""
     counted = {trial.spec for arms in complete_blocks(trials).values() for trial in arms.values()}
@@ -99,10 +100,11 @@ def comparison_json(found: Comparison, metric: Metric | None) -> dict[str, Any]:
     return {**to_plain(found), "reading": reading}
 
 
-def trial_json(trial: Trial) -> dict[str, Any]:
+def trial_json(trial: Trial[Place]) -> dict[str, Any]:
     """A boot, artifacts left out."""
     return {
-        **to_plain(trial.spec),
+        **to_plain(trial.place.written),
+        "seed": trial.spec.seed,
         "kernel_digest": trial.kernel_digest,
         "outcome": trial.outcome,
         "message": trial.message,

@@ -52,9 +52,9 @@ def _suspects(plan: BisectionPlan, edge: Edge) -> tuple[Commit, ...]:
 def _measured(evidence: Evidence, standing: Standing) -> Sequence[int]:
     """Rungs in the order of their first boots; then those that were skipped without one."""
     order = [rung for rung, _ in ends_of(evidence.plan, evidence.ends)]
-    order += [trial.spec.block for trial in evidence.trials]
+    order += [trial.place.rung for trial in evidence.trials]
     for subrun, trials, _ in evidence.proofs:
-        arms = (rung_of(evidence.plan, subrun, trial.spec.arm) for trial in trials)
+        arms = (rung_of(evidence.plan, subrun, trial.place.arm) for trial in trials)
         order += [rung for rung in arms if rung is not None]
     there = [rung for rung in dict.fromkeys(order) if standing.rungs[rung].state is not RungState.UNKNOWN]
     skipped = (rung for rung, known in enumerate(standing.rungs) if known.state is RungState.SKIP)

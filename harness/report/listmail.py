@@ -12,6 +12,7 @@ from harness.bisect.evidence import Evidence
 from harness.bisect.nullsearch import missed_text
 from harness.bisect.view import Standing
 from harness.model.bisection import BisectionOutcome, BisectionPlan, Edge, EdgeKind, RevertTest, RungState
+from harness.model.experiment import BlockPlace
 from harness.model.run import Run
 from harness.model.source import Commit
 from harness.model.trial import Trial
@@ -50,7 +51,7 @@ class _Mail:
     def plan(self) -> BisectionPlan:
         return self.evidence.plan
 
-    def subrun(self, run_id: str | None) -> tuple[tuple[Trial, ...], Decision] | None:
+    def subrun(self, run_id: str | None) -> tuple[tuple[Trial[BlockPlace], ...], Decision] | None:
         """Boots and decision of a finished A/B run of the search."""
         found = (one for one in self.evidence.proofs if one[0].run_id == run_id)
         return next(((trials, decision) for _, trials, decision in found), None)

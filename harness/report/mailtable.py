@@ -3,7 +3,7 @@
 import statistics
 from collections.abc import Mapping, Sequence
 
-from harness.model.experiment import Arm
+from harness.model.experiment import Arm, BlockPlace
 from harness.model.trial import Trial
 from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
@@ -42,7 +42,12 @@ def _level(found: Comparison) -> str:
 
 
 def table(
-    names: tuple[str, str], decision: Decision, trials: Sequence[Trial], metrics: Mapping[str, Metric], *, width: int
+    names: tuple[str, str],
+    decision: Decision,
+    trials: Sequence[Trial[BlockPlace]],
+    metrics: Mapping[str, Metric],
+    *,
+    width: int,
 ) -> list[str]:
     """Lines: the names of both kernels, a row for each metric that both gave, and how to read them."""
     found = [one for one in wording.shown(decision, metrics) if one.ratio is not None]
@@ -63,7 +68,7 @@ def table(
 
 
 def _row(
-    found: Comparison, decision: Decision, trials: Sequence[Trial], metrics: Mapping[str, Metric]
+    found: Comparison, decision: Decision, trials: Sequence[Trial[BlockPlace]], metrics: Mapping[str, Metric]
 ) -> tuple[str, ...]:
     metric = metrics.get(found.metric)
     factor, unit = scale_for(metric.unit if metric else "", found.baseline, found.candidate)
@@ -79,7 +84,7 @@ def _row(
     )
 
 
-def _deviation(trials: Sequence[Trial], metric: str, arm: Arm) -> str:
+def _deviation(trials: Sequence[Trial[BlockPlace]], metric: str, arm: Arm) -> str:
     """Standard deviation between boots, as a part of their mean."""
     pairs = pairs_of(trials, metric)
     values = [pair.baseline if arm is Arm.BASELINE else pair.candidate for pair in pairs]

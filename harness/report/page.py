@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.model.experiment import Arm
+from harness.model.experiment import Arm, BlockPlace, Place
 from harness.model.run import KernelRecord, Run
 from harness.model.trial import Finding, Outcome, Stage, Trial
 from harness.model.verdict import Comparison, Decision, Verdict
@@ -45,7 +45,7 @@ class BootRow:
 
     # Counts from 1 in the order they were made.
     number: int
-    trial: Trial
+    trial: Trial[BlockPlace]
     counted: bool
     figure: str
     duration: str
@@ -125,12 +125,16 @@ class Page:
     repeat: str
 
 
-def to_html(run: Run, decision: Decision | None, trials: Sequence[Trial], metrics: Mapping[str, Metric]) -> str:
+def to_html(
+    run: Run, decision: Decision | None, trials: Sequence[Trial[BlockPlace]], metrics: Mapping[str, Metric]
+) -> str:
     """The whole page. Artifacts that `trials` carry can be read in it; without any, it just has no such section."""
     return render("report.html.j2", page=_page(run, decision, trials, metrics))
 
 
-def _page(run: Run, decision: Decision | None, trials: Sequence[Trial], metrics: Mapping[str, Metric]) -> Page:
+def _page(
+    run: Run, decision: Decision | None, trials: Sequence[Trial[BlockPlace]], metrics: Mapping[str, Metric]
+) -> Page:
     comparisons = wording.shown(decision, metrics)
     second = wording.speed(run, decision, metrics)
     leading = wording.deciding(decision)
@@ -167,15 +171,15 @@ def _page(run: Run, decision: Decision | None, trials: Sequence[Trial], metrics:
     )
 
 
-def _kernel_card(arm: Arm, kernel: KernelRecord, trials: Sequence[Trial]) -> KernelCard:
-    own = wording.common_environment([trial for trial in trials if trial.spec.arm is arm])
+def _kernel_card(arm: Arm, kernel: KernelRecord, trials: Sequence[Trial[BlockPlace]]) -> KernelCard:
+    own = wording.common_environment([trial for trial in trials if trial.place.arm is arm])
     shared = wording.common_environment(trials)
     return KernelCard(
         arm=arm, kernel=kernel, environment={name: value for name, value in own.items() if name not in shared}
     )
 
 
-def _counts(trials: Sequence[Trial]) -> tuple[tuple[str, str], ...]:
+def _counts(trials: Sequence[Trial[BlockPlace]]) -> tuple[tuple[str, str], ...]:
     bad = sum(trial.outcome is not Outcome.OK for trial in trials)
     spent_s = sum(trial.duration_s for trial in trials)
     return (
@@ -187,7 +191,7 @@ def _counts(trials: Sequence[Trial]) -> tuple[tuple[str, str], ...]:
 
 
 def _plots(
-    trials: Sequence[Trial], metrics: Mapping[str, Metric], comparisons: Sequence[Comparison]
+    trials: Sequence[Trial[BlockPlace]], metrics: Mapping[str, Metric], comparisons: Sequence[Comparison]
 ) -> tuple[charts.DotPlot, ...]:
     """One chart for each metric that a boot gave, the deciding one first."""
     names = dict.fromkeys([found.metric for found in comparisons] + list(metrics))
@@ -231,7 +235,9 @@ def _witness_rows(comparisons: Sequence[Comparison], metrics: Mapping[str, Metri
     return rows
 
 
-def _boots(trials: Sequence[Trial], metric: Metric | None, attachments: Sequence[Attachment]) -> tuple[BootRow, ...]:
+def _boots(
+    trials: Sequence[Trial[BlockPlace]], metric: Metric | None, attachments: Sequence[Attachment]
+) -> tuple[BootRow, ...]:
     counted = {trial.spec for arms in complete_blocks(trials).values() for trial in arms.values()}
     longest_s = max((sum(trial.stage_s.values()) for trial in trials), default=0.0)
     return tuple(
@@ -248,7 +254,7 @@ def _boots(trials: Sequence[Trial], metric: Metric | None, attachments: Sequence
     )
 
 
-def _figure(trial: Trial, metric: Metric | None) -> str:
+def _figure(trial: Trial[Place], metric: Metric | None) -> str:
     values = trial.samples.get(metric.name, ()) if metric else ()
     if metric is None or not values:
         return ""
@@ -256,7 +262,7 @@ def _figure(trial: Trial, metric: Metric | None) -> str:
     return f"{number(statistics.median(values) / factor)} {unit}".strip()
 
 
-def _stage_medians(trials: Sequence[Trial]) -> tuple[tuple[Stage, str], ...]:
+def _stage_medians(trials: Sequence[Trial[BlockPlace]]) -> tuple[tuple[Stage, str], ...]:
     rows = []
     for stage in Stage:
         taken = [trial.stage_s[stage] for trial in trials if stage in trial.stage_s and trial.outcome is Outcome.OK]
@@ -265,7 +271,7 @@ def _stage_medians(trials: Sequence[Trial]) -> tuple[tuple[Stage, str], ...]:
     return tuple(rows)
 
 
-def _attachments(run: Run, trials: Sequence[Trial]) -> tuple[Attachment, ...]:
+def _attachments(run: Run, trials: Sequence[Trial[BlockPlace]]) -> tuple[Attachment, ...]:
     """How each boot was made; of boots that failed the logs too."""
     how = ("domain.xml", *artifacts_of(run.experiment.workload))
     boots: dict[tuple[str, bytes], list[int]] = {}

@@ -11,6 +11,7 @@ from typing import Any
 from harness.bisect.evidence import Evidence, ends_of, rung_of
 from harness.bisect.view import Standing
 from harness.model.bisection import BisectionOutcome, BisectionPlan, Edge, RevertTest, Subrun
+from harness.model.experiment import Place
 from harness.model.history import TreeListing
 from harness.model.run import Run
 from harness.model.trial import Trial
@@ -174,19 +175,23 @@ def _decision(decision: Decision | None, metrics: Mapping[str, Metric]) -> dict[
 def _boots(evidence: Evidence) -> list[dict[str, Any]]:
     """Every boot with its subrun and its rung: ends, the search itself, proofs and revert tests."""
     boots = [_boot("ends", None, rung, trial) for rung, trial in ends_of(evidence.plan, evidence.ends)]
-    boots += [_boot("search", None, trial.spec.block, trial) for trial in evidence.trials]
+    boots += [_boot("search", None, trial.place.rung, trial) for trial in evidence.trials]
     for subrun, trials, _ in evidence.proofs:
         boots += [
-            _boot(str(subrun.role), subrun, rung_of(evidence.plan, subrun, trial.spec.arm), trial) for trial in trials
+            _boot(str(subrun.role), subrun, rung_of(evidence.plan, subrun, trial.place.arm), trial) for trial in trials
         ]
     return boots
 
 
-def _boot(role: str, subrun: Subrun | None, rung: int | None, trial: Trial) -> dict[str, Any]:
+def _boot(role: str, subrun: Subrun | None, rung: int | None, trial: Trial[Place]) -> dict[str, Any]:
     return {"part": role, "run": subrun.run_id if subrun else None, "rung": rung, **trial_json(trial)}
 
 
 def _used(evidence: Evidence) -> frozenset[str]:
     """Metrics that any boot gave."""
-    trials = [*evidence.ends, *evidence.trials, *(trial for _, made, _ in evidence.proofs for trial in made)]
+    trials: list[Trial[Place]] = [
+        *evidence.ends,
+        *evidence.trials,
+        *(trial for _, made, _ in evidence.proofs for trial in made),
+    ]
     return frozenset(name for trial in trials for name in trial.samples)

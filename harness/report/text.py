@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
+from harness.model.experiment import BlockPlace
 from harness.model.run import Run
 from harness.model.trial import Trial
 from harness.model.verdict import Comparison, Decision
@@ -17,7 +18,9 @@ _HEADINGS = ("metric", "unit", "baseline", "candidate", "ratio", "interval", "ve
 _TELLING = ("mount", "clocksource", "queue.scheduler")
 
 
-def summary(run: Run, decision: Decision | None, trials: Sequence[Trial], metrics: Mapping[str, Metric]) -> str:
+def summary(
+    run: Run, decision: Decision | None, trials: Sequence[Trial[BlockPlace]], metrics: Mapping[str, Metric]
+) -> str:
     """The whole summary, lines of at most 96 characters (but for what must not be broken), without a last newline."""
     sections = (
         _verdict(run, decision, metrics),
@@ -92,7 +95,7 @@ def _section(title: str, items: Iterable[str]) -> list[str]:
     return [title, *lines] if lines else []
 
 
-def _environment(run: Run, trials: Sequence[Trial]) -> list[str]:
+def _environment(run: Run, trials: Sequence[Trial[BlockPlace]]) -> list[str]:
     common = wording.common_environment(trials)
     telling = (run.experiment.workload.kind, *_TELLING)
     facts = {

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import PurePath
 
-from harness.model.experiment import Arm, Experiment
+from harness.model.experiment import Arm, BlockPlace, Experiment
 from harness.model.run import KernelRecord, Run
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Comparison, Decision, Verdict
@@ -139,14 +139,14 @@ def ordered(decision: Decision | None, metrics: Mapping[str, Metric]) -> list[Co
     )
 
 
-def outcome_lines(trials: Sequence[Trial]) -> list[str]:
+def outcome_lines(trials: Sequence[Trial[BlockPlace]]) -> list[str]:
     """Boots that gave nothing, one line for each way and arm: how many of how many, and what the first one said."""
     lines = []
-    boots = Counter(trial.spec.arm for trial in trials)
-    failures: dict[tuple[Arm, Outcome], list[Trial]] = {}
+    boots = Counter(trial.place.arm for trial in trials)
+    failures: dict[tuple[Arm, Outcome], list[Trial[BlockPlace]]] = {}
     for trial in trials:
         if trial.outcome is not Outcome.OK:
-            failures.setdefault((trial.spec.arm, trial.outcome), []).append(trial)
+            failures.setdefault((trial.place.arm, trial.outcome), []).append(trial)
     for (arm, outcome), failed in failures.items():
         first = failed[0].message.strip().splitlines()
         why = f": {first[0]}" if first else ""
@@ -155,14 +155,14 @@ def outcome_lines(trials: Sequence[Trial]) -> list[str]:
     return lines
 
 
-def finding_lines(trials: Sequence[Trial]) -> list[str]:
+def finding_lines(trials: Sequence[Trial[BlockPlace]]) -> list[str]:
     """What the kernel logs showed: one line for each kind and wording, with arms and number of boots."""
     seen: dict[str, tuple[str, Counter[Arm]]] = {}
     for trial in trials:
         for signature, message in {
             found.signature: f"{found.kind}: {found.message}" for found in trial.findings
         }.items():
-            seen.setdefault(signature, (message, Counter()))[1][trial.spec.arm] += 1
+            seen.setdefault(signature, (message, Counter()))[1][trial.place.arm] += 1
     lines = []
     for message, arms in seen.values():
         places = ", ".join(f"{counted(count, 'boot')} of the {arm}" for arm, count in arms.items())
@@ -247,7 +247,7 @@ def kernel_line(kernel: KernelRecord) -> str:
     return f"{kernel.spec} = {kernel.release}{version}, content {kernel.digest[:12]}"
 
 
-def common_environment(trials: Sequence[Trial]) -> dict[str, str]:
+def common_environment(trials: Sequence[Trial[BlockPlace]]) -> dict[str, str]:
     """Facts that every boot which told them told alike; those that differ are the kernels' or the boots' own."""
     told = [trial.environment for trial in trials if trial.environment]
     if not told:

@@ -10,7 +10,7 @@ from typing import Protocol
 from harness import __version__, interruption
 from harness.errors import HostError
 from harness.interfaces import Progress, Store
-from harness.model.experiment import Arm, Experiment, TrialSpec
+from harness.model.experiment import Arm, BlockPlace, Experiment, PlaceT, TrialSpec
 from harness.model.guest import Accelerator
 from harness.model.kernel import Kernel
 from harness.model.run import KernelRecord, Run
@@ -43,6 +43,13 @@ class Asked(Protocol):
     @property
     def digest(self) -> str:
         """The run's identity."""
+
+
+class MakeTrial(Protocol):
+    """Makes one boot, wherever in a run it stands. Raises HostError and ConfigError; all else is an outcome."""
+
+    def __call__(self, experiment: Experiment, spec: TrialSpec[PlaceT], kernel: Kernel, /) -> Trial[PlaceT]:
+        """The trial."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +87,7 @@ class AbLoop:
     """Runs A/B requests over a store, a way to make one trial, and a progress display."""
 
     store: Store
-    make_trial: Callable[[Experiment, TrialSpec, Kernel], Trial]
+    make_trial: MakeTrial
     progress: Progress
     metrics: Mapping[str, Metric]
     accelerator: Accelerator
@@ -97,7 +104,7 @@ class AbLoop:
         """
         with self.exclusive(request.digest):
             run = None if request.fresh else self.store.unfinished(request.digest)
-            trials = list(run.trials) if run else []
+            trials = list(run.block_trials) if run else []
             if run is None:
                 run = self.new_run("ab", request, baseline=request.baseline, candidate=request.candidate)
                 self.store.create_run(run)
@@ -134,7 +141,7 @@ class AbLoop:
             created=datetime.now(UTC),
         )
 
-    def _extend(self, request: AbRequest, run: Run, trials: list[Trial], resumed: int) -> Decision:
+    def _extend(self, request: AbRequest, run: Run, trials: list[Trial[BlockPlace]], resumed: int) -> Decision:
         """Add trials until the decision is final."""
         experiment = request.experiment
         # A crash under emulation may be the emulator's: it counts when it has happened twice in the same way.
@@ -157,7 +164,7 @@ class AbLoop:
             if decision.final or isinstance(planned, Stop):
                 return decision
             interruption.check()
-            kernel = request.kernel(planned.arm)
+            kernel = request.kernel(planned.place.arm)
             self.progress.trial_started(planned, kernel)
             trial = self.make_trial(experiment, planned, kernel)
             self.store.append_trial(run.id, trial)
@@ -178,5 +185,5 @@ def record_of(kernel: Kernel) -> KernelRecord:
     )
 
 
-def _ends_block(trials: Sequence[Trial]) -> bool:
-    return bool(trials) and trials[-1].spec.order == 1
+def _ends_block(trials: Sequence[Trial[BlockPlace]]) -> bool:
+    return bool(trials) and trials[-1].place.order == 1

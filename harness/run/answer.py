@@ -82,7 +82,9 @@ def edge_of(
         return edge
     _, run, decision = proof
     verdict = decision.verdict
-    failing = {arm for arm, fault in faulty_arms(run.trials, confirm=confirm).items() if fault.outcome.is_kernel_fault}
+    failing = {
+        arm for arm, fault in faulty_arms(run.block_trials, confirm=confirm).items() if fault.outcome.is_kernel_fault
+    }
     if plan.crash_is_slow and failing == {_SLOW_ARM[found.kind]}:
         # The neighbours differ just as the user said that the symptom shows.
         verdict = Verdict.SLOWER if found.kind is EdgeKind.REMOVED else Verdict.FASTER

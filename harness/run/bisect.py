@@ -26,7 +26,7 @@ from harness.model.bisection import (
     Subrun,
     SubrunRole,
 )
-from harness.model.experiment import Experiment, TrialSpec
+from harness.model.experiment import Experiment, RungPlace, TrialSpec
 from harness.model.guest import Accelerator
 from harness.model.history import Step
 from harness.model.kconfig import OptionEffect
@@ -81,7 +81,7 @@ class _Ongoing:
 
     request: BisectRequest
     run: Run
-    trials: list[Trial]
+    trials: list[Trial[RungPlace]]
     # Trials stored before this process began: their losses belong to a host that may have been mended since.
     resumed: int
     kernels: dict[int, Kernel]
@@ -126,15 +126,15 @@ class BisectLoop:
             search = _Ongoing(
                 request=request,
                 run=run,
-                trials=list(run.trials),
+                trials=list(run.rung_trials),
                 resumed=len(run.trials),
                 kernels=ends,
                 rungs={kernel.digest: rung for rung, kernel in ends.items()},
                 identical_builds={identical.rung for identical in self.bisections.identical_builds(run.id)},
             )
-            for trial in run.trials:
+            for trial in search.trials:
                 if trial.kernel_digest:
-                    search.rungs.setdefault(trial.kernel_digest, trial.spec.block)
+                    search.rungs.setdefault(trial.kernel_digest, trial.place.rung)
             self.ab.progress.run_started(run, resumed_trials=len(run.trials))
             outcome, over = self._search(search)
             if over:
@@ -212,14 +212,14 @@ class BisectLoop:
                 "stored; the same command continues.",
             )
 
-    def _store(self, search: _Ongoing, trial: Trial) -> None:
+    def _store(self, search: _Ongoing, trial: Trial[RungPlace]) -> None:
         self.ab.store.append_trial(search.run.id, trial)
         search.trials.append(replace(trial, artifacts={}))
         self.ab.progress.trial_finished(trial)
 
     @staticmethod
-    def _next_spec(search: _Ongoing, rung: int) -> TrialSpec:
-        boots = sum(trial.spec.block == rung for trial in search.trials)
+    def _next_spec(search: _Ongoing, rung: int) -> TrialSpec[RungPlace]:
+        boots = sum(trial.place.rung == rung for trial in search.trials)
         return search_spec(search.run.seed, rung, boots)
 
     def _is_identical(self, search: _Ongoing, rung: int, kernel: Kernel) -> bool:

@@ -13,7 +13,7 @@ from harness.bisect.fold import stand
 from harness.bisect.metric import logs
 from harness.errors import ConfigError, HostError
 from harness.model.bisection import RungState
-from harness.model.experiment import Arm, Experiment
+from harness.model.experiment import Arm, Experiment, RungPlace
 from harness.model.guest import Accelerator
 from harness.model.kernel import Kernel
 from harness.model.run import Run
@@ -57,8 +57,8 @@ def sides_of_ab(run: Run, decision: Decision | None, metrics: Mapping[str, Metri
     values = {
         arm: tuple(
             value
-            for trial in run.trials
-            if trial.spec.arm is arm and trial.outcome is Outcome.OK and (value := boot_value(trial, name)) is not None
+            for trial in run.block_trials
+            if trial.place.arm is arm and trial.outcome is Outcome.OK and (value := boot_value(trial, name)) is not None
         )
         for arm in Arm
     }
@@ -140,14 +140,14 @@ class ClassifyLoop:
         )
         self.ab.store.create_run(run)
         self.ab.progress.run_started(run, resumed_trials=0)
-        trials: list[Trial] = []
+        trials: list[Trial[RungPlace]] = []
         while (decision := self._decide(like, trials)) is None:
             self._boot(experiment, run, kernel, trials)
         self.ab.progress.decided(decision)
         self.ab.store.finish(run.id, decision)
         return replace(run, trials=tuple(trials)), decision
 
-    def _boot(self, experiment: Experiment, run: Run, kernel: Kernel, trials: list[Trial]) -> None:
+    def _boot(self, experiment: Experiment, run: Run, kernel: Kernel, trials: list[Trial[RungPlace]]) -> None:
         interruption.check()
         planned = search_spec(run.seed, 0, len(trials))
         self.ab.progress.trial_started(planned, kernel)
@@ -161,7 +161,7 @@ class ClassifyLoop:
                 remedy="That is the host's trouble, not the kernel's: see `kab doctor`.",
             )
 
-    def _decide(self, like: KnownSides, trials: list[Trial]) -> Decision | None:
+    def _decide(self, like: KnownSides, trials: list[Trial[RungPlace]]) -> Decision | None:
         """None: another boot."""
         fault = next(iter(faults_of(trials, confirm=self.ab.accelerator is Accelerator.TCG).values()), None)
         failed = [trial for trial in trials if trial.outcome not in {Outcome.OK, Outcome.LOST}]

@@ -6,6 +6,7 @@ from harness.bisect.evidence import Evidence
 from harness.errors import ConfigError
 from harness.interfaces import Bisections, Store
 from harness.model.bisection import BisectionPlan, Subrun, SubrunRole
+from harness.model.experiment import RungPlace
 from harness.model.guest import Accelerator
 from harness.model.run import Run
 from harness.model.trial import Trial
@@ -28,7 +29,7 @@ def stored_evidence(store: Store, bisections: Bisections, run: Run, plan: Bisect
         else:
             proofs.append((subrun, made, decision))
     confirm = run.conditions.get("accelerator") == Accelerator.TCG
-    return evidence_of(bisections, run, plan, trials=run.trials, ends=ends, proofs=proofs, confirm=confirm)
+    return evidence_of(bisections, run, plan, trials=run.rung_trials, ends=ends, proofs=proofs, confirm=confirm)
 
 
 def evidence_of(
@@ -36,7 +37,7 @@ def evidence_of(
     run: Run,
     plan: BisectionPlan,
     *,
-    trials: Sequence[Trial],
+    trials: Sequence[Trial[RungPlace]],
     ends: tuple[Run, Decision] | None,
     proofs: Sequence[tuple[Subrun, Run, Decision]],
     confirm: bool,
@@ -46,10 +47,10 @@ def evidence_of(
         plan=plan,
         experiment=run.experiment,
         confirm=confirm,
-        ends=ends[0].trials if ends else (),
+        ends=ends[0].block_trials if ends else (),
         ends_decision=ends[1] if ends else None,
         trials=tuple(trials),
         marks=bisections.marks(run.id),
         identical_builds=bisections.identical_builds(run.id),
-        proofs=tuple((subrun, made.trials, decision) for subrun, made, decision in proofs),
+        proofs=tuple((subrun, made.block_trials, decision) for subrun, made, decision in proofs),
     )

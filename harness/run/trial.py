@@ -22,7 +22,7 @@ from harness.errors import (
     WorkloadError,
 )
 from harness.interfaces import Disks, Guest, Hypervisor, Kernels, Progress
-from harness.model.experiment import Experiment, TrialSpec
+from harness.model.experiment import Experiment, Place, PlaceT, TrialSpec
 from harness.model.guest import Accelerator, AttachedDisk, BootPlan, DiskBus, DiskSpec, FilesystemSpec, GuestSpec, Image
 from harness.model.kernel import Kernel
 from harness.model.trial import Finding, FindingKind, Outcome, Stage, Trial
@@ -145,7 +145,7 @@ class _Record:
         self.artifacts["trial.log"] = guest.log().encode()
 
 
-def run_trial(bench: Bench, experiment: Experiment, spec: TrialSpec, kernel: Kernel) -> Trial:
+def run_trial(bench: Bench, experiment: Experiment, spec: TrialSpec[PlaceT], kernel: Kernel) -> Trial[PlaceT]:
     """Boot `kernel` once, run the workload, and return what came of it.
 
     Failures of kernel, workload and guest become outcomes. Raises HostError and ConfigError: those say nothing about
@@ -197,7 +197,9 @@ def _brief(killed: Finding) -> str:
     return f"{start}{closed and ')'}".removesuffix(",")
 
 
-def _boot_and_measure(bench: Bench, experiment: Experiment, spec: TrialSpec, kernel: Kernel, record: _Record) -> None:
+def _boot_and_measure(
+    bench: Bench, experiment: Experiment, spec: TrialSpec[Place], kernel: Kernel, record: _Record
+) -> None:
     """The trial's happy path; contexts take everything down again on any other."""
     name = new_boot_name()
     wanted = modules_wanted(experiment.disk, experiment.filesystem, experiment.workload.modules)

@@ -5,7 +5,7 @@ import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from harness.model.experiment import Arm
+from harness.model.experiment import Arm, BlockPlace, Place
 from harness.model.trial import Outcome, Trial
 
 
@@ -18,22 +18,22 @@ class BlockPair:
     candidate: float
 
 
-def boot_value(trial: Trial, metric: str) -> float | None:
+def boot_value(trial: Trial[Place], metric: str) -> float | None:
     """Median over the iterations of one boot, or None where the boot did not give the metric."""
     values = [value for value in trial.samples.get(metric, ()) if math.isfinite(value)]
     return statistics.median(values) if values else None
 
 
-def complete_blocks(trials: Iterable[Trial]) -> dict[int, dict[Arm, Trial]]:
+def complete_blocks(trials: Iterable[Trial[BlockPlace]]) -> dict[int, dict[Arm, Trial[BlockPlace]]]:
     """Blocks with an ok boot of both arms, by number. Of several ok boots in one place the last attempt counts."""
-    found: dict[int, dict[Arm, Trial]] = {}
-    for trial in sorted(trials, key=lambda trial: (trial.spec.block, trial.spec.order, trial.spec.attempt)):
+    found: dict[int, dict[Arm, Trial[BlockPlace]]] = {}
+    for trial in sorted(trials, key=lambda trial: (trial.place.block, trial.place.order, trial.place.attempt)):
         if trial.outcome is Outcome.OK:
-            found.setdefault(trial.spec.block, {})[trial.spec.arm] = trial
+            found.setdefault(trial.place.block, {})[trial.place.arm] = trial
     return {block: arms for block, arms in found.items() if len(arms) == len(Arm)}
 
 
-def pairs_of(trials: Iterable[Trial], metric: str) -> tuple[BlockPair, ...]:
+def pairs_of(trials: Iterable[Trial[BlockPlace]], metric: str) -> tuple[BlockPair, ...]:
     """One pair per complete block that gave the metric in both arms, by block."""
     pairs = []
     for block, arms in complete_blocks(trials).items():
@@ -43,6 +43,6 @@ def pairs_of(trials: Iterable[Trial], metric: str) -> tuple[BlockPair, ...]:
     return tuple(pairs)
 
 
-def metrics_of(trials: Sequence[Trial]) -> tuple[str, ...]:
+def metrics_of(trials: Sequence[Trial[Place]]) -> tuple[str, ...]:
     """Names of all metrics that any ok boot gave, in order of first appearance."""
     return tuple(dict.fromkeys(name for trial in trials if trial.outcome is Outcome.OK for name in trial.samples))

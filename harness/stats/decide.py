@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from harness.errors import ConfigError
-from harness.model.experiment import Arm, Experiment
+from harness.model.experiment import Arm, BlockPlace, Experiment
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
@@ -24,7 +24,7 @@ _COARSE_MARGINS = 3
 def decide(
     experiment: Experiment,
     metrics: Mapping[str, Metric],
-    trials: Sequence[Trial],
+    trials: Sequence[Trial[BlockPlace]],
     *,
     confirm: bool = False,
     stopped: str = "",

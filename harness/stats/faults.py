@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.model.experiment import Arm
+from harness.model.experiment import Arm, BlockPlace, Place
 from harness.model.trial import Outcome, Trial
 
 # Told by one boot: no host or emulator makes a compiler fail or data rot in a way that a second try would excuse.
@@ -28,7 +28,7 @@ class Fault:
     message: str
 
 
-def signature_of(trial: Trial) -> str:
+def signature_of(trial: Trial[Place]) -> str:
     """What two failures must share to be the same one: outcome, and the place of the crash where the log shows one."""
     crash = next((finding for finding in trial.findings if finding.kind.is_crash), None)
     return f"{trial.outcome}: {crash.signature}" if crash else str(trial.outcome)
@@ -41,10 +41,10 @@ def counts_at_once(outcome: Outcome, *, confirm: bool) -> bool:
     return outcome.is_kernel_fault and outcome not in _NEVER_SURE_AT_ONCE and not confirm
 
 
-def faults_of(trials: Iterable[Trial], *, confirm: bool) -> Mapping[str, Fault]:
+def faults_of(trials: Iterable[Trial[Place]], *, confirm: bool) -> Mapping[str, Fault]:
     """Faults by kernel digest: failures that are sure at once, and those seen twice in the same way."""
     boots: Counter[str] = Counter()
-    failures: dict[tuple[str, str], list[Trial]] = {}
+    failures: dict[tuple[str, str], list[Trial[Place]]] = {}
     for trial in trials:
         if trial.outcome is Outcome.LOST:
             continue
@@ -67,18 +67,18 @@ def faults_of(trials: Iterable[Trial], *, confirm: bool) -> Mapping[str, Fault]:
     return faults
 
 
-def faulty_arms(trials: Sequence[Trial], *, confirm: bool) -> Mapping[Arm, Fault]:
+def faulty_arms(trials: Sequence[Trial[BlockPlace]], *, confirm: bool) -> Mapping[Arm, Fault]:
     """Faults by arm; both arms when they are one kernel."""
     faults = faults_of(trials, confirm=confirm)
-    return {trial.spec.arm: faults[trial.kernel_digest] for trial in trials if trial.kernel_digest in faults}
+    return {trial.place.arm: faults[trial.kernel_digest] for trial in trials if trial.kernel_digest in faults}
 
 
-def healthy_arms(trials: Iterable[Trial]) -> frozenset[Arm]:
+def healthy_arms(trials: Iterable[Trial[BlockPlace]]) -> frozenset[Arm]:
     """Arms with at least one ok boot."""
-    return frozenset(trial.spec.arm for trial in trials if trial.outcome is Outcome.OK)
+    return frozenset(trial.place.arm for trial in trials if trial.outcome is Outcome.OK)
 
 
-def must_stop(trials: Sequence[Trial], *, confirm: bool) -> bool:
+def must_stop(trials: Sequence[Trial[BlockPlace]], *, confirm: bool) -> bool:
     """Whether a fault ends the run: an arm is faulty, and of the other one it is known whether it works."""
     faulty = faulty_arms(trials, confirm=confirm)
     return bool(faulty) and set(faulty) | healthy_arms(trials) == set(Arm)

@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import RowMapping
 
-from harness.model.experiment import TrialSpec
-from harness.model.run import Run
+from harness.model.experiment import BlockPlace, Place, RungPlace, TrialSpec
+from harness.model.run import RUNG_VERBS, Run
 from harness.model.trial import Trial
 from harness.parse.experimentjson import experiment_from_json, experiment_to_json
 from harness.parse.plainjson import decode, field_type, to_plain
@@ -45,7 +45,7 @@ def run_row(run: Run) -> dict[str, Any]:
     }
 
 
-def run_from_row(row: RowMapping, trials: Iterable[Trial] = ()) -> Run:
+def run_from_row(row: RowMapping, trials: Iterable[Trial[Place]] = ()) -> Run:
     """The run in `row`. Raises ValueError, TypeError, ConfigError where the row is damaged or a newer kab wrote it."""
     return Run(
         **{name: _column(Run, name, row[name]) for name in _RUN_COLUMNS},
@@ -57,14 +57,15 @@ def run_from_row(row: RowMapping, trials: Iterable[Trial] = ()) -> Run:
     )
 
 
-def trial_row(run_key: int, trial: Trial) -> dict[str, Any]:
+def trial_row(run_key: int, trial: Trial[Place]) -> dict[str, Any]:
     """The row of a trial, without its key, samples and artifacts."""
+    place = trial.place.written
     return {
         "run_key": run_key,
-        "block": trial.spec.block,
-        "position": trial.spec.order,
-        "arm": trial.spec.arm.value,
-        "attempt": trial.spec.attempt,
+        "block": place.block,
+        "position": place.order,
+        "arm": place.arm.value,
+        "attempt": place.attempt,
         "seed": str(trial.spec.seed),
         "kernel_digest": trial.kernel_digest,
         "outcome": trial.outcome.value,
@@ -101,16 +102,10 @@ def samples_by_trial(rows: Iterable[RowMapping]) -> dict[int, Samples]:
     return {key: {metric: tuple(items) for metric, items in by.items()} for key, by in values.items()}
 
 
-def trial_from_row(row: RowMapping, samples: Samples) -> Trial:
-    """The trial in `row`, artifacts left out. Raises ValueError, TypeError, ConfigError as run_from_row."""
-    found = Trial(
-        spec=TrialSpec(
-            block=_count("block", row["block"]),
-            order=_count("position", row["position"]),
-            arm=_column(TrialSpec, "arm", row["arm"]),
-            attempt=_count("attempt", row["attempt"]),
-            seed=_seed(row["seed"]),
-        ),
+def trial_from_row(row: RowMapping, samples: Samples, *, verb: str) -> Trial[Place]:
+    """The trial in `row`, without artifacts, of a run of `verb`. Raises ValueError, TypeError, ConfigError."""
+    found: Trial[Place] = Trial(
+        spec=TrialSpec(place=_place(row, verb), seed=_seed(row["seed"])),
         samples=_column(Trial, "samples", {metric: list(samples.get(metric, ())) for metric in _names(row["metrics"])}),
         started=None if row["started"] is None else _moment(row["started"]),
         **{name: _column(Trial, name, row[name]) for name in _TRIAL_COLUMNS},
@@ -118,6 +113,17 @@ def trial_from_row(row: RowMapping, samples: Samples) -> Trial:
     if not all(map(math.isfinite, (found.duration_s, *found.stage_s.values()))):
         raise ValueError("a duration is not finite")
     return found
+
+
+def _place(row: RowMapping, verb: str) -> Place:
+    """A row has the same columns for either place; the run's verb says which it is."""
+    written = BlockPlace(
+        block=_count("block", row["block"]),
+        order=_count("position", row["position"]),
+        arm=_column(BlockPlace, "arm", row["arm"]),
+        attempt=_count("attempt", row["attempt"]),
+    )
+    return RungPlace.read(written) if verb in RUNG_VERBS else written
 
 
 def _iso(moment: datetime | None) -> str | None:

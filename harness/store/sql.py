@@ -13,7 +13,7 @@ import zstandard
 from sqlalchemy import Connection, RowMapping, Select, delete, insert, select, update
 
 from harness.errors import ConfigError, HostError
-from harness.model.experiment import TrialSpec
+from harness.model.experiment import Place, TrialSpec
 from harness.model.run import Run, RunState
 from harness.model.trial import Trial
 from harness.model.verdict import Decision
@@ -73,14 +73,14 @@ class SqlStore:
         with self._reading() as connection:
             return _newest(connection, query, self._name)
 
-    def append_trial(self, run_id: str, trial: Trial) -> None:
+    def append_trial(self, run_id: str, trial: Trial[Place]) -> None:
         """Store one trial with its artifacts. Raises ConfigError for an unknown run, HostError for a second time."""
-        spec = trial.spec
+        place = trial.place.written
         with self._writing() as connection:
             key = _run_key(connection, run_id, self._name)
-            if connection.execute(_trial_query(run_id, spec)).first() is not None:
+            if connection.execute(_trial_query(run_id, trial.spec)).first() is not None:
                 raise HostError(
-                    f"run {run_id} has boot {spec.order} of block {spec.block} (attempt {spec.attempt}) already",
+                    f"run {run_id} has boot {place.order} of block {place.block} (attempt {place.attempt}) already",
                     remedy="Two processes seem to work on this run: end one, then run the same command again.",
                 )
             _insert_trial(connection, key, trial)
@@ -160,14 +160,15 @@ class SqlStore:
             else:
                 yield run
 
-    def artifact(self, run_id: str, spec: TrialSpec, name: str) -> bytes:
+    def artifact(self, run_id: str, spec: TrialSpec[Place], name: str) -> bytes:
         """One artifact of a trial. Raises ConfigError when there is none."""
         found = self.artifacts(run_id, spec, (name,))
         if name not in found:
-            raise ConfigError(f"run {run_id} keeps no {name} for boot {spec.order} of block {spec.block}")
+            place = spec.place.written
+            raise ConfigError(f"run {run_id} keeps no {name} for boot {place.order} of block {place.block}")
         return found[name]
 
-    def artifacts(self, run_id: str, spec: TrialSpec, names: Collection[str] | None = None) -> dict[str, bytes]:
+    def artifacts(self, run_id: str, spec: TrialSpec[Place], names: Collection[str] | None = None) -> dict[str, bytes]:
         """Artifacts of a trial by name: those of `names` that there are, or all. Raises HostError for a damaged one."""
         query = (
             select(artifacts.c.name, artifacts.c.sha256, blobs.c.size_bytes, blobs.c.zstd)
@@ -177,7 +178,8 @@ class SqlStore:
         )
         if names is not None:
             query = query.where(artifacts.c.name.in_(list(names)))
-        what = f"an artifact of boot {spec.order} of block {spec.block} of run {printable(run_id)}"
+        place = spec.place.written
+        what = f"an artifact of boot {place.order} of block {place.block} of run {printable(run_id)}"
         with readable(what, self._name), self._reading() as connection:
             rows = connection.execute(query).all()
             return {row.name: self._unpacked(row.name, row.sha256, row.size_bytes, row.zstd) for row in rows}
@@ -220,15 +222,16 @@ def _run_key(connection: Connection, run_id: str, name: str) -> int:
     return key
 
 
-def _trial_query(run_id: str, spec: TrialSpec) -> Select[tuple[int]]:
+def _trial_query(run_id: str, spec: TrialSpec[Place]) -> Select[tuple[int]]:
+    place = spec.place.written
     return (
         select(trials.c.key)
         .join(runs, runs.c.key == trials.c.run_key)
         .where(
             runs.c.id == run_id,
-            trials.c.block == spec.block,
-            trials.c.position == spec.order,
-            trials.c.attempt == spec.attempt,
+            trials.c.block == place.block,
+            trials.c.position == place.order,
+            trials.c.attempt == place.attempt,
         )
     )
 
@@ -252,7 +255,8 @@ def _newest(connection: Connection, query: Select[tuple[object, ...]], name: str
         ).mappings()
     )
     with _readable_run(row, name):
-        return run_from_row(row, [trial_from_row(item, values.get(item["key"], {})) for item in rows.mappings()])
+        found = [trial_from_row(item, values.get(item["key"], {}), verb=row["verb"]) for item in rows.mappings()]
+        return run_from_row(row, found)
 
 
 def _one(run: Run | None) -> Run:
@@ -260,7 +264,7 @@ def _one(run: Run | None) -> Run:
     return run
 
 
-def _insert_trial(connection: Connection, run_key: int, trial: Trial) -> None:
+def _insert_trial(connection: Connection, run_key: int, trial: Trial[Place]) -> None:
     inserted = connection.execute(insert(trials).values(trial_row(run_key, trial)))
     assert inserted.inserted_primary_key is not None
     trial_key = inserted.inserted_primary_key[0]

@@ -57,7 +57,7 @@ def assert_whole(path: Path, run_id: str) -> list[int]:
         for trial in run.trials:
             assert {name: len(values) for name, values in trial.samples.items()} == dict.fromkeys(factories.CENTRES, 3)
             assert sorted(trial.artifacts) == ["console.log", "domain.xml", "fio-0.json", "fio-job"]
-        return [trial.spec.block for trial in run.trials]
+        return [trial.place.block for trial in run.trials]
 
 
 def test_kill_at_any_moment_leaves_whole_trials(tmp_path: Path) -> None:

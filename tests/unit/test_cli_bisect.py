@@ -180,7 +180,7 @@ def test_a_log_replays_to_the_same_search(tmp_path: Path, capsys: pytest.Capture
     assert write_log(run, again) == log
     # Each step chose what was booted then.
     chosen = [stand(step, METRICS).next for step in steps_of(again)]
-    assert [one.rung for one in chosen[:-1] if one] == [trial.spec.block for trial in stored.trials]
+    assert [one.rung for one in chosen[:-1] if one] == [trial.place.rung for trial in stored.trials]
     file = tmp_path / "search.log"
     file.write_text(log)
     assert run_command(["bisect", "replay", str(file)]) == 0

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from factories import failed
+from factories import block_spec, failed
 from factories import run as make_run
 from rich.console import Console
 
@@ -13,7 +13,7 @@ from harness.cli.live import LiveProgress
 from harness.cli.progress import LineProgress
 from harness.cli.reports import Reports
 from harness.cli.tables import new_table
-from harness.model.experiment import Arm, TrialSpec
+from harness.model.experiment import Arm
 from harness.model.trial import Outcome, Stage
 
 pytestmark = pytest.mark.unit
@@ -30,7 +30,7 @@ def evil_run() -> object:
 @pytest.mark.parametrize("kind", [LineProgress, LiveProgress])
 def test_progress_shows_it(kind: type[LineProgress | LiveProgress]) -> None:
     out = io.StringIO()
-    spec = TrialSpec(block=0, order=0, arm=Arm.BASELINE, seed=1)
+    spec = block_spec(0, 0, Arm.BASELINE, seed=1)
     with kind(out) as progress:
         run = evil_run()
         progress.run_started(run, resumed_trials=0)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import libvirt
 import pytest
-from factories import experiment
+from factories import block_spec, experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,7 +17,7 @@ from harness.guest.console import Console
 from harness.guest.hypervisor import await_marker
 from harness.guest.machine import cut, ended
 from harness.guest.ssh import SshError
-from harness.model.experiment import Arm, TrialSpec
+from harness.model.experiment import Arm
 from harness.model.guest import Accelerator, AttachedDisk
 from harness.model.kernel import Kernel
 from harness.model.trial import Outcome, Trial
@@ -144,7 +144,7 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: KabError, said:
         scratch=lambda _: nullcontext(tmp_path),
         progress=SimpleNamespace(stage=lambda *_: None),
     )
-    return run_trial(bench, asked, TrialSpec(block=1, order=0, arm=Arm.CANDIDATE, seed=1), kernel())
+    return run_trial(bench, asked, block_spec(1, 0, Arm.CANDIDATE, seed=1), kernel())
 
 
 def test_a_workload_that_the_kernel_killed_for_want_of_memory_is_named(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import experiment
+from factories import block_spec, experiment
 from processes import await_words
 
 from harness import interruption
@@ -23,7 +23,7 @@ from harness.guest.ssh import CommandTimeoutError
 from harness.host import reaper
 from harness.host.leases import Lease
 from harness.host.paths import Paths
-from harness.model.experiment import Arm, TrialSpec
+from harness.model.experiment import Arm
 from harness.model.guest import Accelerator, BootPlan, GuestSpec
 from harness.run.trial import run_trial
 
@@ -182,6 +182,6 @@ def test_what_fails_under_a_request_is_no_outcome(monkeypatch: pytest.MonkeyPatc
         raise GuestLostError("the connection was cut")
 
     monkeypatch.setattr("harness.run.trial._boot_and_measure", lost)
-    spec = TrialSpec(block=0, order=0, arm=Arm.BASELINE, seed=1)
+    spec = block_spec(0, 0, Arm.BASELINE, seed=1)
     with pytest.raises(KeyboardInterrupt):
         run_trial(None, experiment(), spec, None)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ import itertools
 from dataclasses import replace
 
 import pytest
+from factories import another_try
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -21,7 +22,7 @@ SEEDS = st.integers(min_value=0, max_value=2**63)
 
 def made(spec: TrialSpec, outcome: Outcome = Outcome.OK, message: str = "", digest: str | None = None) -> Trial:
     findings = (Finding(kind=FindingKind.OOPS, message=message, excerpt=""),) if outcome is Outcome.CRASHED else ()
-    return Trial(spec=spec, kernel_digest=digest or spec.arm, outcome=outcome, message=message, findings=findings)
+    return Trial(spec=spec, kernel_digest=digest or spec.place.arm, outcome=outcome, message=message, findings=findings)
 
 
 def run_through(outcome_of, *, seed=1, max_boots=8, confirm=False):
@@ -76,7 +77,7 @@ def test_order_is_random_over_pairs() -> None:
 @given(SEEDS, st.integers(0, 1000))
 def test_both_arms_of_a_block_share_the_workload_seed(seed: int, block: int) -> None:
     first, second = trial_specs(seed, block)
-    assert (first.order, second.order) == (0, 1)
+    assert (first.place.order, second.place.order) == (0, 1)
     assert first.seed == second.seed
     assert 0 <= first.seed < 2**31
     assert first.seed != trial_specs(seed, block + 1)[0].seed
@@ -85,7 +86,7 @@ def test_both_arms_of_a_block_share_the_workload_seed(seed: int, block: int) -> 
 def test_healthy_run_fills_all_blocks_in_order() -> None:
     trials, stop = run_through(lambda spec, n: (Outcome.OK, ""))
     assert stop.kind is StopKind.CAP
-    assert [(t.spec.block, t.spec.order) for t in trials] == [(b, o) for b in range(4) for o in (0, 1)]
+    assert [(t.place.block, t.place.order) for t in trials] == [(b, o) for b in range(4) for o in (0, 1)]
 
 
 @given(SEEDS, st.data())
@@ -99,7 +100,7 @@ def test_a_resumed_run_makes_the_boots_of_an_unbroken_one(seed: int, data: st.Da
 def test_a_lost_trial_is_made_again_with_the_next_attempt() -> None:
     trials, stop = run_through(lambda spec, n: (Outcome.LOST if n == 1 else Outcome.OK, "killed"))
     assert stop.kind is StopKind.CAP
-    assert trials[2].spec == replace(trials[1].spec, attempt=1)
+    assert trials[2].spec == another_try(trials[1]).spec
     assert len(trials) == 9
 
 
@@ -110,12 +111,12 @@ def test_losses_in_a_row_stop_the_run_but_not_the_resumed_one() -> None:
     assert len(trials) == 2 + MAX_LOSSES
     again = next_trial(trials, seed=1, max_boots=8, confirm=False, resumed=len(trials))
     assert isinstance(again, TrialSpec)
-    assert again.attempt == MAX_LOSSES
+    assert again.place.attempt == MAX_LOSSES
 
 
 def test_a_crash_counts_at_once_without_emulation_and_the_other_arm_is_still_tried() -> None:
     def outcome(spec: TrialSpec, n: int) -> tuple[Outcome, str]:
-        return (Outcome.CRASHED, "Oops in f") if spec.arm is Arm.CANDIDATE else (Outcome.OK, "")
+        return (Outcome.CRASHED, "Oops in f") if spec.place.arm is Arm.CANDIDATE else (Outcome.OK, "")
 
     trials, stop = run_through(outcome)
     assert stop.kind is StopKind.FAULT
@@ -124,11 +125,11 @@ def test_a_crash_counts_at_once_without_emulation_and_the_other_arm_is_still_tri
 
 def test_under_emulation_a_crash_must_happen_twice_in_the_same_way() -> None:
     def always(spec: TrialSpec, n: int) -> tuple[Outcome, str]:
-        return (Outcome.CRASHED, "BUG in g") if spec.arm is Arm.CANDIDATE else (Outcome.OK, "")
+        return (Outcome.CRASHED, "BUG in g") if spec.place.arm is Arm.CANDIDATE else (Outcome.OK, "")
 
     trials, stop = run_through(always, confirm=True)
     assert stop.kind is StopKind.FAULT
-    assert [t.outcome for t in trials if t.spec.arm is Arm.CANDIDATE] == [Outcome.CRASHED] * 2
+    assert [t.outcome for t in trials if t.place.arm is Arm.CANDIDATE] == [Outcome.CRASHED] * 2
 
     crashes = iter([True])
     trials, stop = run_through(
@@ -143,7 +144,7 @@ def test_the_same_crash_in_two_blocks_counts_although_each_passed_on_the_second_
     candidate_boots = iter(range(100))
 
     def outcome(spec: TrialSpec, n: int) -> tuple[Outcome, str]:
-        if spec.arm is Arm.CANDIDATE and next(candidate_boots) in crashes:
+        if spec.place.arm is Arm.CANDIDATE and next(candidate_boots) in crashes:
             return Outcome.CRASHED, "null pointer in h"
         return Outcome.OK, ""
 
@@ -153,15 +154,17 @@ def test_the_same_crash_in_two_blocks_counts_although_each_passed_on_the_second_
 
 def test_crashes_each_in_another_place_stop_as_unstable() -> None:
     names = iter(["alpha", "beta", "gamma", "delta", "epsilon"])
-    _, stop = run_through(
-        lambda spec, n: (Outcome.CRASHED, next(names)) if spec.arm is Arm.BASELINE else (Outcome.OK, ""), confirm=True
-    )
+
+    def outcome(spec: TrialSpec, n: int) -> tuple[Outcome, str]:
+        return (Outcome.CRASHED, next(names)) if spec.place.arm is Arm.BASELINE else (Outcome.OK, "")
+
+    _, stop = run_through(outcome, confirm=True)
     assert stop.kind is StopKind.UNSTABLE
 
 
 @pytest.mark.parametrize("outcome", [Outcome.HUNG, Outcome.WORKLOAD_FAILED])
 def test_what_a_slow_host_may_cause_is_tried_twice_even_without_emulation(outcome: Outcome) -> None:
-    trials, stop = run_through(lambda spec, n: (outcome if spec.arm is Arm.CANDIDATE else Outcome.OK, "slow"))
+    trials, stop = run_through(lambda spec, n: (outcome if spec.place.arm is Arm.CANDIDATE else Outcome.OK, "slow"))
     assert stop.kind is StopKind.FAULT
     assert sum(t.outcome is outcome for t in trials) == 2
 
@@ -169,7 +172,7 @@ def test_what_a_slow_host_may_cause_is_tried_twice_even_without_emulation(outcom
 @pytest.mark.parametrize("outcome", [Outcome.CORRUPTED, Outcome.BUILD_FAILED])
 def test_corruption_and_build_failures_count_at_once_even_under_emulation(outcome: Outcome) -> None:
     trials, stop = run_through(
-        lambda spec, n: (outcome if spec.arm is Arm.CANDIDATE else Outcome.OK, "wrong"), confirm=True
+        lambda spec, n: (outcome if spec.place.arm is Arm.CANDIDATE else Outcome.OK, "wrong"), confirm=True
     )
     assert stop.kind is StopKind.FAULT
     assert sum(t.outcome is outcome for t in trials) == 1

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.model.experiment import Arm, TrialSpec
+from harness.model.experiment import Arm
 from harness.model.trial import Finding, FindingKind, Outcome, Stage
 from harness.model.verdict import Verdict
 from harness.report import ATTACHMENTS, summary, to_html
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.unit
 
 FOUR = factories.blocks(4)
 FAILED = factories.failed(
-    TrialSpec(block=4, order=0, arm=Arm.CANDIDATE, attempt=1),
+    factories.block_spec(4, 0, Arm.CANDIDATE, attempt=1),
     Outcome.CRASHED,
     "it <i>panicked</i> & died",
     (factories.PANIC,),

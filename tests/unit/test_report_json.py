@@ -7,7 +7,7 @@ import factories
 import jsonschema
 import pytest
 
-from harness.model.experiment import Arm, TrialSpec
+from harness.model.experiment import Arm
 from harness.model.trial import Outcome, Stage
 from harness.model.verdict import Verdict
 from harness.report import json_schema, to_json
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.unit
 
 FOUR = factories.blocks(4)
 FAILED = factories.failed(
-    TrialSpec(block=4, order=0, arm=Arm.CANDIDATE, attempt=1), Outcome.CRASHED, "it panicked", (factories.PANIC,)
+    factories.block_spec(4, 0, Arm.CANDIDATE, attempt=1), Outcome.CRASHED, "it panicked", (factories.PANIC,)
 )
 
 

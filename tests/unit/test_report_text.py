@@ -6,7 +6,7 @@ from dataclasses import replace
 import factories
 import pytest
 
-from harness.model.experiment import Arm, TrialSpec
+from harness.model.experiment import Arm
 from harness.model.trial import Outcome
 from harness.model.verdict import Verdict
 from harness.report import headline, summary
@@ -109,10 +109,10 @@ def test_error_rates_of_several_levels_are_stated() -> None:
 
 def failures():
     crash = factories.failed(
-        TrialSpec(block=4, order=0, arm=Arm.CANDIDATE), Outcome.CRASHED, "it panicked", (factories.PANIC,)
+        factories.block_spec(4, 0, Arm.CANDIDATE), Outcome.CRASHED, "it panicked", (factories.PANIC,)
     )
-    again = replace(crash, spec=replace(crash.spec, attempt=1))
-    lost = factories.failed(TrialSpec(block=5, order=0, arm=Arm.BASELINE), Outcome.LOST, "QEMU was killed")
+    again = factories.another_try(crash)
+    lost = factories.failed(factories.block_spec(5, 0, Arm.BASELINE), Outcome.LOST, "QEMU was killed")
     return crash, again, lost
 
 

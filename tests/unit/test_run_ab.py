@@ -55,7 +55,8 @@ def request(**changes: object) -> AbRequest:
 
 def measured(asked: Experiment, spec: TrialSpec, booted: Kernel) -> Trial:
     """A trial with the founding case's figures; the same spec gives the same trial."""
-    made = trial(spec.arm, spec.block, spec.order, rng=random.Random(f"{spec.block}/{spec.order}"))
+    place = spec.place
+    made = trial(place.arm, place.block, place.order, rng=random.Random(f"{place.block}/{place.order}"))
     return replace(made, spec=spec, kernel_digest=booted.digest)
 
 
@@ -86,7 +87,7 @@ def test_decides_and_stores_everything(store: SqlStore) -> None:
     assert stored.state is RunState.FINISHED
     assert [made.spec for made in stored.trials] == [made.spec for made in run.trials]
     assert store.decision(run.id) == decision
-    assert {made.spec.arm for made in run.trials} == set(Arm)
+    assert {made.place.arm for made in run.trials} == set(Arm)
 
 
 @pytest.mark.parametrize("boots", [1, 2, 3, 5])
@@ -143,7 +144,7 @@ def test_lost_boots_are_made_again_and_end_in_host_trouble(store: SqlStore) -> N
 
 def test_a_crash_under_emulation_is_confirmed_by_another_boot(store: SqlStore) -> None:
     def crashing(asked: Experiment, spec: TrialSpec, booted: Kernel) -> Trial:
-        if spec.arm is Arm.CANDIDATE:
+        if spec.place.arm is Arm.CANDIDATE:
             return replace(failed(spec, Outcome.CRASHED, "Oops"), kernel_digest=booted.digest)
         return measured(asked, spec, booted)
 

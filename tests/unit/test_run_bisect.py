@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from factories import failed
+from factories import failed, named
 from ladders import BOTH, LAST, VERSIONS, World, edges, kernel, loop, plan, request
 
 from harness.errors import ConfigError, ExitCode, HostError, NoKernelError
@@ -164,7 +164,7 @@ def test_kernels_that_fail_are_skipped_and_their_failure_kept(store: SqlStore, o
     world = World(dead={12: outcome_there, 15: outcome_there})
     run, outcome = loop(store, world).execute(request())
     assert edges(outcome) == [(0, 1, EdgeKind.REMOVED), (14, 16, EdgeKind.RESTORED)]
-    failures = [trial for trial in run.trials if trial.outcome is outcome_there and trial.spec.block == 12]
+    failures = [trial for trial in run.trials if trial.outcome is outcome_there and trial.place.rung == 12]
     assert len(failures) == (1 if outcome_there is Outcome.CORRUPTED else 2)
     assert store.artifact(run.id, failures[0].spec, "console.log")
 
@@ -292,7 +292,7 @@ def test_a_proof_that_contradicts_is_what_counts(store: SqlStore) -> None:
     def liar(asked: Experiment, spec: TrialSpec, booted: Kernel) -> Trial:
         trial = world(asked, spec, booted)
         if asked.metric == "queue_depth" and asked.baseline == f"debian:{VERSIONS[15]}":
-            rng = random.Random(f"{spec}")
+            rng = random.Random(named(spec))
             return replace(trial, samples={"queue_depth": (2.0 * math.exp(rng.gauss(0, 0.004)),)})
         return trial
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from factories import named
 from ladders import FAST, NOISE, SLOW, loop, request
 
 from harness.errors import BuildError, DoesNotApplyError, NoKernelError
@@ -109,7 +110,7 @@ class Tree:
 
     def boot(self, asked: Experiment, spec: TrialSpec, kernel: Kernel) -> Trial:
         self.booted.append(kernel.spec)
-        rng = random.Random(f"{spec} {asked.baseline} {asked.candidate}")
+        rng = random.Random(f"{named(spec)} {asked.baseline} {asked.candidate}")
         samples = {}
         for name, value in (SLOW if kernel.digest.endswith("slow") else FAST).items():
             found = value * math.exp(NOISE[name] * rng.gauss(0, 1))
@@ -173,7 +174,7 @@ def test_a_commit_that_changes_no_code_costs_no_boot_and_is_no_culprit(store: Sq
     assert [edge.culprit and edge.culprit.sha for edge in outcome.edges] == [sha(REMOVED), sha(RESTORED)]
     twins = store.bisections.identical_builds(run.id)
     assert twins
-    assert {twin.rung for twin in twins}.isdisjoint(trial.spec.block for trial in run.trials)
+    assert {twin.rung for twin in twins}.isdisjoint(trial.place.rung for trial in run.trials)
 
 
 def test_commits_that_do_not_build_are_skipped_with_their_log(store: SqlStore) -> None:
@@ -188,9 +189,9 @@ def test_commits_that_do_not_build_are_skipped_with_their_log(store: SqlStore) -
     failed = [trial for trial in run.trials if trial.outcome is Outcome.BUILD_FAILED]
     assert failed
     assert store.artifact(run.id, failed[0].spec, "build.log") == b"the whole log"
-    assert all(trial.spec.block in tree.broken for trial in failed)
+    assert all(trial.place.rung in tree.broken for trial in failed)
     # Once is enough.
-    assert len({trial.spec.block for trial in failed}) == len(failed)
+    assert len({trial.place.rung for trial in failed}) == len(failed)
 
 
 def test_a_build_fix_bridges_what_does_not_build(store: SqlStore) -> None:

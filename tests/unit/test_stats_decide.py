@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from factories import another_try
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,9 +45,9 @@ def trials_of(blocks: int, boots: Mapping[str, tuple[float, float, float]], seed
         for spec in trial_specs(seed, block):
             samples = {}
             for name, (baseline, candidate, spread) in boots.items():
-                centre = (candidate if spec.arm is Arm.CANDIDATE else baseline) * np.exp(rng.normal(0, spread))
+                centre = (candidate if spec.place.arm is Arm.CANDIDATE else baseline) * np.exp(rng.normal(0, spread))
                 samples[name] = tuple(float(centre * factor) for factor in (0.99, 1.0, 1.02))
-            trials.append(Trial(spec=spec, kernel_digest=spec.arm, outcome=Outcome.OK, samples=samples))
+            trials.append(Trial(spec=spec, kernel_digest=spec.place.arm, outcome=Outcome.OK, samples=samples))
     return trials
 
 
@@ -56,7 +57,7 @@ def failed(trial: Trial, outcome: Outcome, message: str = "Oops in f") -> Trial:
 
 
 def by_arm(trials: list[Trial], arm: Arm) -> Trial:
-    return next(trial for trial in trials if trial.spec.arm is arm)
+    return next(trial for trial in trials if trial.place.arm is arm)
 
 
 LOCK = {"write_iops": (126.0, 634.0, 0.2), "clat_p99": (9000.0, 3000.0, 0.3), "queue_depth": (0.85, 2.97, 0.02)}
@@ -75,7 +76,7 @@ def test_only_blocks_with_both_arms_count_and_the_last_attempt_does() -> None:
     trials = trials_of(3, {"write_iops": (100.0, 200.0, 0.0)})
     open_block = trials[:-1]
     assert sorted(complete_blocks(open_block)) == [0, 1]
-    again = replace(trials[0], spec=replace(trials[0].spec, attempt=1), samples={"write_iops": (7.0,)})
+    again = replace(another_try(trials[0]), samples={"write_iops": (7.0,)})
     pair = pairs_of([again, *trials], "write_iops")[0]
     assert 7.0 in (pair.baseline, pair.candidate)
 
@@ -221,7 +222,7 @@ def test_corruption_forbids_a_verdict_even_before_the_other_arm_has_run() -> Non
 def test_one_unconfirmed_crash_under_emulation_does_not_count() -> None:
     trials = trials_of(6, LOCK)
     crash = failed(by_arm(trials, Arm.CANDIDATE), Outcome.CRASHED)
-    retried = [replace(t, spec=replace(t.spec, attempt=1)) if t.spec == crash.spec else t for t in trials]
+    retried = [another_try(t) if t.spec == crash.spec else t for t in trials]
     assert decide(AUTO, METRICS, [crash, *retried], confirm=True).verdict is Verdict.FASTER
     assert decide(AUTO, METRICS, [crash, *retried], confirm=False).verdict is Verdict.INCONCLUSIVE
 

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from harness.cli.errors import run_command
 from harness.errors import ConfigError, HostError
 from harness.model.bisection import BisectionPlan, IdenticalBuild, Mark, PlannedRung, Subrun, SubrunRole
+from harness.model.experiment import RungPlace
+from harness.model.trial import placed
 from harness.store import SqlStore
 from harness.store.damage import DamagedError
 
@@ -50,8 +52,9 @@ def fill(path):
         for name in (SOUND, DAMAGED):
             some = factories.blocks(2)
             store.bisections.create(factories.run(id=name, verb="bisect"), PLAN)
-            for trial in some:
-                store.append_trial(name, replace(trial, findings=(factories.PANIC,)))
+            for rung, trial in enumerate(some):
+                of_rung = placed(trial, RungPlace(rung=rung, boot=0))
+                store.append_trial(name, replace(of_rung, findings=(factories.PANIC,)))
             store.bisections.add_mark(name, Mark(rung=1, skip=True, reason="x"))
             store.bisections.add_identical_build(name, IdenticalBuild(rung=1, of=0))
             store.bisections.add_subrun(name, Subrun(role=SubrunRole.ENDS, before=0, after=2, run_id="part"))

@@ -13,21 +13,22 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.schema import CreateTable
-from strategies import decisions, runs, trials
+from strategies import block_places, decisions, rung_places, runs, trials
 
 from harness.errors import ConfigError, HostError, TransientHostError
 from harness.interfaces import Store
 from harness.model.bisection import Subrun, SubrunRole
-from harness.model.experiment import Arm, TrialSpec
-from harness.model.run import Run, RunState
+from harness.model.experiment import Arm, BlockPlace, RungPlace, TrialSpec
+from harness.model.run import RUNG_VERBS, Run, RunState
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision
 from harness.store import SqlStore, new_run_id
+from harness.store.damage import DamagedError
 from harness.store.schema import metadata
 
 pytestmark = pytest.mark.unit
 
-SPEC = TrialSpec(block=0, order=0, arm=Arm.BASELINE)
+SPEC = factories.block_spec(0, 0, Arm.BASELINE)
 
 
 @pytest.fixture
@@ -47,9 +48,11 @@ def bare(trial: Trial) -> Trial:
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(run=runs("x"), trial=trials(), decision=decisions())
+@given(run=runs("x"), trial=trials(block_places() | rung_places()), decision=decisions())
 def test_everything_comes_back_as_it_was(shared: SqlStore, run: Run, trial: Trial, decision: Decision) -> None:
     run = replace(run, id=uuid4().hex)
+    if isinstance(trial.place, RungPlace) or run.verb in RUNG_VERBS:
+        run = replace(run, verb="bisect" if isinstance(trial.place, RungPlace) else "ab")
     shared.create_run(run)
     assert shared.run(run.id) == run
     assert shared.decision(run.id) is None
@@ -72,7 +75,9 @@ def test_a_new_field_needs_a_column() -> None:
         "spec", "kernel_digest", "outcome", "message", "samples", "stage_s", "findings", "environment", "artifacts",
         "started", "duration_s",
     }  # fmt: skip
-    assert {field.name for field in fields(TrialSpec)} == {"block", "order", "arm", "attempt", "seed"}
+    assert {field.name for field in fields(TrialSpec)} == {"place", "seed"}
+    assert {field.name for field in fields(BlockPlace)} == {"block", "order", "arm", "attempt"}
+    assert {field.name for field in fields(RungPlace)} == {"rung", "boot"}
     assert {field.name for field in fields(Run)} == {
         "id", "verb", "digest", "experiment", "baseline", "candidate", "seed", "conditions", "host", "command",
         "kab_version", "created", "state", "finished", "trials",
@@ -110,8 +115,69 @@ def test_a_trial_is_stored_once(store: SqlStore) -> None:
         store.append_trial("20261122-1934-k7f3", trial)
     assert "Two processes" in raised.value.remedy
     assert len(store.run("last").trials) == 1
-    store.append_trial("20261122-1934-k7f3", replace(trial, spec=replace(trial.spec, attempt=1)))
-    assert [t.spec.attempt for t in store.run("last").trials] == [0, 1]
+    store.append_trial("20261122-1934-k7f3", factories.another_try(trial))
+    assert [t.place.attempt for t in store.run("last").trials] == [0, 1]
+
+
+OLD_TRIAL = (
+    "INSERT INTO trials (run_key, block, position, arm, attempt, seed, kernel_digest, outcome, message, metrics,"
+    " stage_s, findings, environment, duration_s)"
+    " VALUES (1, ?, ?, ?, ?, '99', 'd', 'ok', '\"\"', '[]', '{}', '[]', '{}', 20.0)"
+)
+
+
+@pytest.mark.parametrize("verb", ["ab", "bisect", "test"])
+def test_rows_of_before_places_had_types_are_read_as_what_they_are(tmp_path: Path, verb: str) -> None:
+    """Rows as they always were, by hand: the run's verb says whether a block is a block or a rung."""
+    path = tmp_path / "results.sqlite"
+    with SqlStore(path) as store:
+        store.create_run(factories.run(verb=verb))
+    with sqlite3.connect(path) as database:
+        database.execute(OLD_TRIAL, (12, 0, "candidate", 3))
+    database.close()
+    with SqlStore(path) as store:
+        run = store.run("last")
+    [trial] = run.trials
+    assert trial.spec.seed == 99
+    if verb == "ab":
+        assert trial.place == BlockPlace(block=12, order=0, arm=Arm.CANDIDATE, attempt=3)
+        assert run.block_trials == (trial,)
+        with pytest.raises(ConfigError, match="no search but a `kab ab`"):
+            run.rung_trials  # noqa: B018
+    else:
+        assert trial.place == RungPlace(rung=12, boot=3)
+        assert run.rung_trials == (trial,)
+        with pytest.raises(ConfigError, match=f"no A/B run but a `kab {verb}`"):
+            run.block_trials  # noqa: B018
+
+
+def test_a_boot_of_a_rung_has_the_columns_that_it_always_had(tmp_path: Path) -> None:
+    path = tmp_path / "results.sqlite"
+    with SqlStore(path) as store:
+        run = factories.run(verb="bisect")
+        store.create_run(run)
+        spec = factories.rung_spec(12, 3, seed=99)
+        trial = Trial(spec=spec, kernel_digest="d", outcome=Outcome.OK, artifacts={"console.log": b"it ran"})
+        store.append_trial(run.id, trial)
+        assert store.artifact(run.id, spec, "console.log") == b"it ran"
+        with pytest.raises(HostError, match=r"boot 0 of block 12 \(attempt 3\) already"):
+            store.append_trial(run.id, trial)
+    with sqlite3.connect(path) as database:
+        rows = database.execute("SELECT block, position, arm, attempt, seed FROM trials").fetchall()
+    database.close()
+    assert rows == [(12, 0, "candidate", 3, "99")]
+
+
+@pytest.mark.parametrize("columns", [(12, 1, "candidate", 3), (12, 0, "baseline", 3)])
+def test_what_no_boot_of_a_rung_is_written_as_is_damaged(tmp_path: Path, columns: tuple[int, int, str, int]) -> None:
+    path = tmp_path / "results.sqlite"
+    with SqlStore(path) as store:
+        store.create_run(factories.run(verb="bisect"))
+    with sqlite3.connect(path) as database:
+        database.execute(OLD_TRIAL, columns)
+    database.close()
+    with SqlStore(path) as store, pytest.raises(DamagedError, match="in block 12 is none of a rung"):
+        store.run("last")
 
 
 def test_equal_content_is_kept_once(store: SqlStore, tmp_path: Path) -> None:

@@ -340,11 +340,11 @@ def test_its_runs_are_compared_stored_and_shown(tmp_path: Path) -> None:
     speeds = {Arm.BASELINE: 1000, Arm.CANDIDATE: 2000}
     trials = []
     for spec in (spec for block in range(5) for spec in trial_specs(7, block)):
-        found = measured(experiment, HostShell(tmp_path, speeds[spec.arm]))
+        found = measured(experiment, HostShell(tmp_path, speeds[spec.place.arm]))
         trials.append(
             Trial(
                 spec=spec,
-                kernel_digest=spec.arm,
+                kernel_digest=spec.place.arm,
                 outcome=Outcome.OK,
                 samples=found.samples,
                 environment=found.environment,
