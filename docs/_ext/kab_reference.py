@@ -22,17 +22,12 @@ from harness.config.meanings import (
 )
 from harness.config.settings import SETTING_KEYS, variable_of
 from harness.config.workloads import WORKLOAD_KEYS
-from harness.model.workload import Metric, Workload
+from harness.model.workload import Workload
 from harness.parse.diskspec import DISK_KEYS, FILESYSTEM_KEYS, disk_text, filesystem_text
 from harness.parse.units import duration_text, size_text
 from harness.report import json_schema
 from harness.report.searchjson import search_json_schema
-from harness.workloads.registry import METRICS
-
-
-def known_metrics() -> Mapping[str, Metric]:
-    """Every metric that a boot may yield, by name, in the order to show them in."""
-    return METRICS
+from harness.workloads.registry import MetricRow, metric_table
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -73,24 +68,24 @@ def settings() -> str:
 
 
 def metrics() -> str:
-    """Two tables: speeds, and witnesses with how to read them."""
-    known = known_metrics().values()
-    speeds = (
-        (code(metric.name), metric.title, f"{metric.unit or 'a ratio'}, {metric.direction}")
-        for metric in known
-        if not metric.witness
-    )
-    witnesses = (
-        (code(metric.name), f"{metric.title}; {metric.unit or 'a ratio'}", metric.meaning)
-        for metric in known
-        if metric.witness
-    )
-    return (
-        "## Speeds\n\n"
-        + table(("metric", "what it is", "unit, better"), speeds)
-        + "\n## Witnesses\n\n"
-        + table(("metric", "what it is; unit", "how to read it"), witnesses)
-    )
+    """A table for each role of metrics (a speed, a witness) and each source of them (a kind of workload, a probe)."""
+    groups: dict[tuple[bool, tuple[str, ...]], list[MetricRow]] = {}
+    for row in metric_table():
+        groups.setdefault((row.role.startswith("witness"), row.sources), []).append(row)
+    return "\n".join(_metrics(is_witness, sources, rows) for (is_witness, sources), rows in groups.items())
+
+
+def _metrics(is_witness: bool, sources: Sequence[str], rows: Sequence[MetricRow]) -> str:
+    title = f"## {'Witnesses' if is_witness else 'Speeds'} from {' and '.join(code(source) for source in sources)}\n\n"
+    if is_witness:
+        cells = ((code(row.name), f"{row.title}; {row.unit or 'a number'}{_never(row)}", row.meaning) for row in rows)
+        return title + table(("metric", "what it is; unit", "how to read it"), cells)
+    cells = ((code(row.name), row.title + _never(row), f"{row.unit or 'a number'}, {row.direction}") for row in rows)
+    return title + table(("metric", "what it is", "unit, better"), cells)
+
+
+def _never(row: MetricRow) -> str:
+    return "; never decides" if row.role in ("shown only", "witness, never deciding") else ""
 
 
 def workloads() -> str:
