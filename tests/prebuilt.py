@@ -13,8 +13,8 @@ from pathlib import Path
 
 from debian.debian_support import Version
 
-from harness.kernels.catalogue import in_series
-from harness.model.kernel import DEFAULT_FLAVOUR, AvailableKernel
+from harness.kernels.catalogue import default_flavour, in_series
+from harness.model.kernel import AvailableKernel
 
 BROKEN = "does not build"
 
@@ -84,7 +84,7 @@ class PrebuiltHistory:
 
 def choose_kernels(available: Sequence[AvailableKernel]) -> PrebuiltKernels:
     """Kernels on offer that are cached, or soon fetched."""
-    cloud = [kernel for kernel in available if kernel.flavour == DEFAULT_FLAVOUR]
+    cloud = [kernel for kernel in available if kernel.flavour == default_flavour()]
     fast = [kernel for kernel in cloud if in_series(kernel.version, "6.1")]
     slow = [
         kernel

@@ -17,6 +17,7 @@ from harness.debian.aptsources import MIRROR_VARIABLE, Mirrors
 from harness.debian.keyring import require_keyring
 from harness.errors import HostError, TransientHostError
 from harness.host import process
+from harness.model.arch import X86_64
 from harness.model.kernel import Package
 from harness.parse.foreign import printable
 
@@ -41,9 +42,9 @@ Dir::Etc::sourcelist "/dev/null";
 Dir::Etc::sourceparts "{root}/sources";
 Dir::Etc::preferences "/dev/null";
 Dir::Etc::preferencesparts "/dev/null";
-APT::Architecture "amd64";
+APT::Architecture "{architecture}";
 #clear APT::Architectures;
-APT::Architectures {{ "amd64"; }};
+APT::Architectures {{ "{architecture}"; }};
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
@@ -94,6 +95,8 @@ class AptSettings:
     # Suites of the archive and of the security archive to ask for; those that a mirror lacks are left out.
     suites: tuple[str, ...]
     security_suites: tuple[str, ...]
+    # Debian's name of the architecture whose packages are wanted.
+    architecture: str = X86_64.debian
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -224,10 +227,12 @@ class AptRoot:
         try:
             for folder in ("state/lists/partial", "cache/archives/partial", "sources"):
                 (self._directory / folder).mkdir(parents=True, exist_ok=True)
-            self._configuration.write_text(_CONFIGURATION.format(root=self._directory))
+            self._configuration.write_text(
+                _CONFIGURATION.format(root=self._directory, architecture=settings.architecture)
+            )
             entries = [
-                f"Types: deb\nURIs: {uri}\nSuites: {' '.join(suites)}\nComponents: main\nArchitectures: amd64\n"
-                f"Signed-By: {settings.keyring}\n"
+                f"Types: deb\nURIs: {uri}\nSuites: {' '.join(suites)}\nComponents: main\n"
+                f"Architectures: {settings.architecture}\nSigned-By: {settings.keyring}\n"
                 for uri, suites in (
                     (settings.mirrors.archive, settings.suites),
                     (settings.mirrors.security, settings.security_suites),

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from harness.errors import ConfigError, HostError
 from harness.host import process
-from harness.kernels import bzimage
+from harness.kernels.bootimage import read_boot_image, unpack_boot_image
 from harness.kernels.intake import confine, module_files, not_a_package, optional
+from harness.model.arch import X86_64, Architecture
 from harness.parse.foreign import printable
 
 _log = logging.getLogger(__name__)
@@ -33,6 +34,7 @@ class Pieces:
     # For people and for ordering.
     version: str
     vmlinuz: Path
+    architecture: Architecture = X86_64
     # A lib/modules/RELEASE folder, or None.
     modules: Path | None = None
     config: Path | None = None
@@ -80,7 +82,7 @@ def find_pieces(roots: Sequence[Path], *, what: str) -> Pieces:
             "linux-base.",
         )
     image = confine(*images[0])
-    header = bzimage.read_boot_image(image)
+    header = read_boot_image(image)
     release = header.release
     folders = [(root / place / release, root) for root in roots for place in ("usr/lib/modules", "lib/modules")]
     modules = next((confine(folder, root) for folder, root in folders if (folder / "kernel").is_dir()), None)
@@ -98,6 +100,7 @@ def find_pieces(roots: Sequence[Path], *, what: str) -> Pieces:
         release=release,
         version=header.version,
         vmlinuz=image,
+        architecture=header.architecture,
         modules=modules,
         lists=tuple(
             folder / name for name in _LISTS for folder, root in folders if optional(folder / name, root) is not None
@@ -122,6 +125,9 @@ def assemble(pieces: Pieces, entry: Path, *, scratch: Path) -> dict[str, str]:
             shutil.copyfile(source, target)
 
     facts = {"release": pieces.release, "vmlinuz": "vmlinuz"}
+    if pieces.architecture is not X86_64:
+        # Left out for x86-64, as it was when there was no other.
+        facts["architecture"] = pieces.architecture.name
     entry.mkdir()
     place(pieces.vmlinuz, entry / "vmlinuz")
     for key, path, name in (
@@ -138,7 +144,7 @@ def assemble(pieces: Pieces, entry: Path, *, scratch: Path) -> dict[str, str]:
         process.run(["depmod", "-b", entry, pieces.release], timeout_s=_DEPMOD_TIMEOUT_S)
     # Of a package's image only the file's name means something to people.
     named = pieces.vmlinuz.name if pieces.vmlinuz.is_relative_to(scratch) else str(pieces.vmlinuz)
-    if bzimage.uncompressed(entry / "vmlinuz", entry / "vmlinux", name=printable(named)):
+    if unpack_boot_image(entry / "vmlinuz", entry / "vmlinux", name=printable(named)):
         facts["vmlinux"] = "vmlinux"
     return facts
 

@@ -5,21 +5,18 @@ Offsets are those of Documentation/arch/x86/boot.rst.
 
 import logging
 import lzma
-import re
 import struct
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import zstandard
 
 from harness.errors import ConfigError
-from harness.host.regular import regular
-from harness.kernels.imagekind import certificate, describe, is_unified
-from harness.kernels.intake import IMAGE_LIMIT_BYTES
+from harness.kernels.banner import BootImage, read_banner
+from harness.kernels.imagekind import BOOTED, certificate, describe, is_unified
 from harness.kernels.lz4 import LEGACY_MAGIC, decompress_legacy
-from harness.parse.foreign import printable
+from harness.model.arch import X86_64
 
 _log = logging.getLogger(__name__)
 
@@ -42,90 +39,45 @@ _PAYLOAD_PROTOCOL = 0x208
 _XLOADFLAGS_PROTOCOL = 0x20C
 
 _PARAGRAPH_BYTES = 16
-_EM_X86_64 = 0x3E
-_DEBIAN_VERSION = re.compile(r" Debian (?P<version>\d[0-9A-Za-z.+~:-]*) \(")
-# A release names folders here and in the guest; uname(2) holds 64 characters of it.
-_RELEASE = re.compile(r"[0-9A-Za-z][0-9A-Za-z._+~:@=,%-]{0,63}")
-_BANNER_CHARS = 300
 # The vmlinux of a kernel with everything built in has 100 MiB.
-_VMLINUX_LIMIT_BYTES = 1024 * 1024 * 1024
+VMLINUX_LIMIT_BYTES = 1024 * 1024 * 1024
 _ELF_HEADER_BYTES = 64
 _PT_NOTE = 4
 # xen/include/public/elfnote.h; QEMU enters such an ELF kernel directly (PVH).
 _XEN_ELFNOTE_PHYS32_ENTRY = 18
 _NOTES_LIMIT_BYTES = 1024 * 1024
+# What `unpacked` raises for content that is damaged.
+DAMAGE = (ValueError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError)
 
 
 class UnknownPackingError(Exception):
     """What is packed inside a bzImage is packed in a way not known here: nothing can be said of it."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BootImage:
-    """The setup header of a bzImage."""
-
-    # What the kernel calls itself (uname -r).
-    release: str
-    # Release, builder and build number: "6.1.0-56-cloud-amd64 (debian-kernel@...) #1 SMP Debian 6.1.192-2".
-    banner: str
-    # Boot protocol, e.g. 0x20f.
-    protocol: int
-
-    @property
-    def version(self) -> str:
-        """Debian's package version where the banner tells it ("6.1.192-2"), else the release."""
-        match = _DEBIAN_VERSION.search(self.banner)
-        return match["version"] if match else self.release
-
-
-def read_boot_image(path: Path) -> BootImage:
-    """The header of the bzImage at `path`. Raises ConfigError when it is none, not one for x86-64, or cut short."""
-    status = regular(path, limit_bytes=IMAGE_LIMIT_BYTES)
-    try:
-        with path.open("rb") as file:
-            # 64 sectors are the most that setup code may take; the version string lies inside.
-            head = file.read(65 * _SECTOR_BYTES)
-    except PermissionError as error:
-        raise ConfigError(
-            f"no permission to read the kernel {path}", remedy=f"Let this user read it: sudo chmod a+r {path}"
-        ) from error
-    except OSError as error:
-        raise ConfigError(f"cannot read the kernel {path}: {error.strerror}") from error
-    return parse_boot_image(head, name=printable(str(path)), size_bytes=status.st_size)
-
-
 def parse_boot_image(head: bytes, *, name: str, size_bytes: int) -> BootImage:
     """The header at the beginning of a bzImage that has `size_bytes` in all; `name` is for messages.
 
-    Raises ConfigError as read_boot_image.
+    Raises ConfigError when it is none, not one for x86-64, or cut short.
     """
     marked = head[_MAGIC : _MAGIC + 4] == b"HdrS" and not is_unified(head)
     if marked and len(head) < _HEADER_BYTES:
         raise _cut_short(name, "more", len(head))
     if not marked:
         what, remedy = describe(head)
-        raise ConfigError(f"{name} is not an x86-64 kernel image: it {what}", remedy=remedy)
+        raise ConfigError(f"{name} is not a kernel image that kab can boot: it {what}", remedy=remedy)
     (protocol,) = struct.unpack_from("<H", head, _PROTOCOL)
     if protocol < _OLDEST_PROTOCOL:
         raise ConfigError(f"{name} is too old a kernel: boot protocol {protocol >> 8}.{protocol & 255:02}, not 2.06")
     (flags,) = struct.unpack_from("<H", head, _XLOADFLAGS)
     if protocol < _XLOADFLAGS_PROTOCOL or not flags & _XLF_KERNEL_64:
-        raise ConfigError(f"{name} is a 32-bit x86 kernel", remedy="kab boots x86-64 kernels (CONFIG_64BIT=y).")
+        raise ConfigError(f"{name} is a 32-bit x86 kernel", remedy=f"kab boots kernels for {BOOTED} (CONFIG_64BIT=y).")
     (pointer,) = struct.unpack_from("<H", head, _VERSION_POINTER)
     start = pointer + _SECTOR_BYTES
     banner = head[start : head.find(b"\0", start)].decode(errors="replace") if pointer else ""
     needed = whole_bytes(head)
     if size_bytes < needed:
         raise _cut_short(name, str(needed), size_bytes)
-    if not banner.strip():
-        raise ConfigError(f"{name} does not say which version it is", remedy="Name an unaltered bzImage.")
-    release = banner.split()[0]
-    if not _RELEASE.fullmatch(release):
-        raise ConfigError(
-            f"{name} calls itself `{printable(release, limit=80)}`, which is no kernel release (as in uname -r)",
-            remedy="Name an unaltered bzImage.",
-        )
-    return BootImage(release=release, banner=printable(banner, limit=_BANNER_CHARS), protocol=protocol)
+    return read_banner(banner, name=name, architecture=X86_64, protocol=protocol)
 
 
 def _cut_short(name: str, needed: str, size_bytes: int) -> ConfigError:
@@ -161,15 +113,15 @@ def uncompressed(vmlinuz: Path, out: Path, *, name: str) -> bool:
         with out.open("wb") as file:
             written = 0
             # In pieces: the content is about 60 MiB, and the harness is to stay small.
-            for piece in _pieces(_payload(image)):
+            for piece in unpacked(_payload(image)):
                 file.write(piece)
                 written += len(piece)
-                if written > _VMLINUX_LIMIT_BYTES:
-                    raise EOFError(f"it unpacks to more than {_VMLINUX_LIMIT_BYTES} bytes")
+                if written > VMLINUX_LIMIT_BYTES:
+                    raise EOFError(f"it unpacks to more than {VMLINUX_LIMIT_BYTES} bytes")
         kept = has_pvh_note(out)
     except UnknownPackingError as error:
         _log.debug("cannot unpack the vmlinux inside %s: %s", vmlinuz, error)
-    except (ValueError, EOFError, zlib.error, lzma.LZMAError, zstandard.ZstdError) as error:
+    except DAMAGE as error:
         raise ConfigError(
             f"the kernel image {name} is damaged: what is packed inside does not unpack ({error})",
             remedy="Copy, download or build it again.",
@@ -184,20 +136,20 @@ def has_pvh_note(path: Path) -> bool:
     """Whether the file at `path` is an x86-64 ELF with XEN_ELFNOTE_PHYS32_ENTRY."""
     with path.open("rb") as file:
         head = file.read(_ELF_HEADER_BYTES)
-        if head[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", head, 18)[0] != _EM_X86_64:
+        if head[:6] != b"\x7fELF\x02\x01" or struct.unpack_from("<H", head, 18)[0] != X86_64.elf_machine:
             return False
         if len(head) < _ELF_HEADER_BYTES:
             return False
         (table,) = struct.unpack_from("<Q", head, 32)
         entry_bytes, count = struct.unpack_from("<HH", head, 54)
         for index in range(count):
-            file.seek(min(table + index * entry_bytes, _VMLINUX_LIMIT_BYTES))
+            file.seek(min(table + index * entry_bytes, VMLINUX_LIMIT_BYTES))
             entry = file.read(40)
             if len(entry) < 40:
                 return False
             kind, _flags, offset, _vaddr, _paddr, size = struct.unpack("<IIQQQQ", entry)
             if kind == _PT_NOTE:
-                file.seek(min(offset, _VMLINUX_LIMIT_BYTES))
+                file.seek(min(offset, VMLINUX_LIMIT_BYTES))
                 if _has_note(file.read(min(size, _NOTES_LIMIT_BYTES))):
                     return True
     return False
@@ -228,7 +180,11 @@ def _setup_bytes(image: bytes) -> int:
     return (sectors + 1) * _SECTOR_BYTES
 
 
-def _pieces(payload: bytes) -> Iterator[bytes]:
+def unpacked(payload: bytes) -> Iterator[bytes]:
+    """The content of what is packed as a kernel's build packs it (gzip, zstd, xz, lzma, lz4), in pieces.
+
+    Raises UnknownPackingError; for what is damaged what the packing's library raises, or EOFError.
+    """
     # Each stops at the end of its stream: the kernel's build appends the uncompressed size.
     if payload.startswith(struct.pack("<I", LEGACY_MAGIC)):
         yield from decompress_legacy(payload)

@@ -25,7 +25,8 @@ from harness.errors import ConfigError, HostError
 from harness.host import locks
 from harness.host.files import write_atomically
 from harness.host.integrity import damaged_files, file_digests, sealed, sha256_of, unsealed
-from harness.kernels.bzimage import uncompressed
+from harness.kernels.bootimage import unpack_boot_image
+from harness.model.arch import BY_NAME, X86_64
 from harness.model.kernel import Kernel
 from harness.parse.foreign import printable
 
@@ -187,7 +188,7 @@ class KernelCache:
     def add(self, key: str, record: SourceRecord, entry: Path, facts: Mapping[str, str]) -> None:
         """Take the folder `entry`, which holds a whole kernel, into the cache. Raises HostError.
 
-        `facts`: "release", and relative paths: "vmlinuz", and where there are any "vmlinux", "modules", "config", ...
+        `facts`: "release", "architecture" unless x86-64, and relative paths: "vmlinuz", and maybe "vmlinux", ...
         """
         content = {
             "schema": SCHEMA,
@@ -266,10 +267,11 @@ class KernelCache:
         try:
             content = unsealed((entry / _FACTS).read_bytes())
             facts, files = content["facts"], content["files"]
+            architecture = BY_NAME[facts.get("architecture", X86_64.name)]
             whole = content["schema"] == SCHEMA and all((entry / name).stat().st_size == files[name] for name in files)
         except FileNotFoundError:
             return None
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             _log.warning("the cached kernel %s is damaged and is made anew: %s", entry, error)
             return None
         if not whole:
@@ -287,6 +289,7 @@ class KernelCache:
             digest=record.digest,
             directory=entry,
             vmlinuz=entry / facts["vmlinuz"],
+            architecture=architecture,
             vmlinux=path("vmlinux"),
             modules=path("modules"),
             config=path("config"),
@@ -381,7 +384,7 @@ def _unlisted_damage(entry: Path, digest: str, facts: Mapping[str, str], scratch
         with tempfile.TemporaryDirectory(prefix=f"partial-{digest}-", dir=scratch) as folder:
             again = Path(folder) / "vmlinux"
             try:
-                same = uncompressed(vmlinuz, again, name=str(vmlinuz)) and sha256_of(again) == sha256_of(
+                same = unpack_boot_image(vmlinuz, again, name=str(vmlinuz)) and sha256_of(again) == sha256_of(
                     entry / facts["vmlinux"]
                 )
             except ConfigError:

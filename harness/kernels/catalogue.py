@@ -8,12 +8,14 @@ from dataclasses import dataclass, field
 from debian.debian_support import Version
 
 from harness.errors import NoKernelError
-from harness.model.kernel import DEFAULT_FLAVOUR, AvailableKernel, DebianSpec, Package, PackageLayout
+from harness.host.architecture import host_architecture
+from harness.model.arch import ARCHITECTURES, Architecture, of_flavour
+from harness.model.kernel import AvailableKernel, DebianSpec, Package, PackageLayout
 from harness.parse.kernelspec import FLAVOURS, flavour_of
 
 # "linux-image-6.12.107+deb13-cloud-amd64-unsigned"; the release must not be of another flavour ("-rt-amd64").
 _IMAGE = re.compile(r"linux-image-(?P<release>\d[\w.+~-]*?)(?P<unsigned>-unsigned)?")
-_OTHER_FLAVOURS = ("-rt-amd64",)
+_OTHER_FLAVOURS = tuple(f"-rt-{architecture.debian}" for architecture in ARCHITECTURES)
 _NEARBY = 12
 
 
@@ -122,7 +124,22 @@ def in_series(version: str, series: str) -> bool:
 
 
 def _flavour(spec: DebianSpec) -> str:
-    return spec.flavour or flavour_of(spec.selector) or DEFAULT_FLAVOUR
+    return spec.flavour or flavour_of(spec.selector) or default_flavour()
+
+
+def default_flavour() -> str:
+    """The flavour that is meant where none is named: the cloud kernels of this host's architecture."""
+    return host_architecture().flavours[0]
+
+
+def architecture_of(flavour: str | None) -> Architecture:
+    """The architecture of a flavour's kernels; this host's for None, or for a flavour that is not known."""
+    return (of_flavour(flavour) if flavour else None) or host_architecture()
+
+
+def architecture_meant(spec: DebianSpec) -> Architecture:
+    """The architecture of the kernel that `spec` means."""
+    return architecture_of(_flavour(spec))
 
 
 def _order(kernel: AvailableKernel | IncompleteKernel) -> tuple[Version, str]:
@@ -139,7 +156,7 @@ def _release(name: str) -> str | None:
 def _group(
     by_name: Mapping[tuple[str, str], Sequence[IndexEntry]], name: str, version: str, release: str
 ) -> AvailableKernel | IncompleteKernel | None:
-    flavour = flavour_of(release) or DEFAULT_FLAVOUR
+    flavour = flavour_of(release) or default_flavour()
     image = by_name[name, version][0]
     base = f"linux-base-{release}"
     if f"linux-binary-{release}" in image.depends or f"linux-modules-{release}" in image.depends:

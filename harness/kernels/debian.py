@@ -5,7 +5,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,15 @@ from harness.errors import ConfigError, TransientHostError
 from harness.host import locks
 from harness.host.files import write_atomically
 from harness.host.paths import Paths
-from harness.kernels.catalogue import Catalogue, IncompleteKernel, IndexEntry, build_catalogue
+from harness.kernels.catalogue import (
+    Catalogue,
+    IncompleteKernel,
+    IndexEntry,
+    architecture_meant,
+    architecture_of,
+    build_catalogue,
+)
+from harness.model.arch import X86_64, Architecture
 from harness.model.kernel import AvailableKernel, DebianSpec, Package, PackageLayout
 from harness.parse.packages import dependency_names, parse_stanzas
 
@@ -32,6 +40,7 @@ _SUITES = tuple(f"{release}{pocket}" for release in _RELEASES for pocket in ("",
 _UNRELEASED = ("sid", "experimental")
 _SECURITY_SUITES = tuple(f"{release}-security" for release in _RELEASES)
 
+_INDEX_FILE = "kernels.json"
 _INDEX_SCHEMA = 1
 # Debian's archive changes four times a day, its kernels every few days.
 _FRESH_S = 12 * 3600.0
@@ -68,7 +77,10 @@ class _Index:
 
 
 class DebianSource:
-    """Debian's kernels by way of the private APT root in ``paths.apt``."""
+    """Debian's kernels by way of private APT roots: ``paths.apt`` for amd64, below it one for each other architecture.
+
+    The lists of an architecture are fetched when a kernel of it is first asked for.
+    """
 
     def __init__(
         self,
@@ -78,19 +90,22 @@ class DebianSource:
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
         """`settings` is asked only when APT is needed; `note` is told, in sentences, what takes time."""
-        self._root = paths.apt
-        self._file = paths.apt / "kernels.json"
+        self._paths = paths
         self._settings = settings
         self._note = note
-        self._index: _Index | None = None
+        self._indexes: dict[str, _Index] = {}
 
-    def catalogue(self) -> Catalogue:
-        """All kernels on offer, from lists that are fresh, or as fresh as a mirror out of reach allows."""
-        index = self._load()
+    def catalogue(self, architecture: Architecture | None = None) -> Catalogue:
+        """All kernels on offer, from lists that are fresh, or as fresh as a mirror out of reach allows.
+
+        `architecture` is this host's where None is given.
+        """
+        architecture = architecture or architecture_of(None)
+        index = self._load(architecture)
         if index is not None and time.time() - index.written < _FRESH_S:
             return index.catalogue
         try:
-            return self.refresh()
+            return self.refresh(architecture)
         except TransientHostError as error:
             if index is None:
                 raise
@@ -101,52 +116,66 @@ class DebianSource:
 
     def choose(self, spec: DebianSpec) -> AvailableKernel:
         """The kernel that `spec` means; reads the lists anew before it gives up. Raises ConfigError, HostError."""
-        catalogue = self.catalogue()
+        architecture = architecture_meant(spec)
+        catalogue = self.catalogue(architecture)
         found = catalogue.choose(spec)
-        if found is None and self._index is not None and time.time() - self._index.written > _RECHECK_S:
-            catalogue = self.refresh()
+        index = self._indexes.get(architecture.name)
+        if found is None and index is not None and time.time() - index.written > _RECHECK_S:
+            catalogue = self.refresh(architecture)
             found = catalogue.choose(spec)
         if found is None:
             raise catalogue.no_match(spec)
         return found
 
-    def refresh(self) -> Catalogue:
+    def refresh(self, architecture: Architecture | None = None) -> Catalogue:
         """Fetch the package lists anew. Raises HostError."""
+        architecture = architecture or architecture_of(None)
         asked = time.time()
         with locks.lock(
-            self._root / "lock", what="reading Debian's package lists", timeout_s=_LOCK_TIMEOUT_S, waiting=self._note
+            self._root(architecture) / "lock",
+            what="reading Debian's package lists",
+            timeout_s=_LOCK_TIMEOUT_S,
+            waiting=self._note,
         ):
             # Whoever held the lock before us may have done it.
-            self._index = None
-            index = self._load()
+            self._indexes.pop(architecture.name, None)
+            index = self._load(architecture)
             if index is None or index.written < asked:
                 self._note("reading Debian's package lists")
-                apt = AptRoot(self._root, self._settings())
+                apt = self._apt(architecture)
                 apt.update()
-                index = self._write(_read(apt))
-        self._index = index
+                index = self._write(_read(apt, architecture), architecture)
+        self._indexes[architecture.name] = index
         return index.catalogue
 
     def download(self, kernel: AvailableKernel, into: Path, progress: Callable[[int], None]) -> list[Path]:
         """Fetch the packages of `kernel` into a folder, verified. Raises HostError."""
-        return AptRoot(self._root, self._settings()).download(kernel.packages, into, progress)
+        return self._apt(architecture_of(kernel.flavour)).download(kernel.packages, into, progress)
 
-    def _load(self) -> _Index | None:
-        if self._index is not None:
-            return self._index
+    def _root(self, architecture: Architecture) -> Path:
+        return self._paths.apt if architecture is X86_64 else self._paths.apt / architecture.debian
+
+    def _apt(self, architecture: Architecture) -> AptRoot:
+        return AptRoot(self._root(architecture), replace(self._settings(), architecture=architecture.debian))
+
+    def _load(self, architecture: Architecture) -> _Index | None:
+        known = self._indexes.get(architecture.name)
+        if known is not None:
+            return known
+        file = self._root(architecture) / _INDEX_FILE
         try:
-            content = json.loads(self._file.read_bytes())
+            content = json.loads(file.read_bytes())
             if content["schema"] == _INDEX_SCHEMA and content["key"] == _key():
-                self._index = _Index(
+                self._indexes[architecture.name] = _Index(
                     catalogue=_from_json(content), written=float(content["written"]), key=content["key"]
                 )
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError) as error:
-            _log.info("ignoring %s: %s", self._file, error)
-        return self._index
+            _log.info("ignoring %s: %s", file, error)
+        return self._indexes.get(architecture.name)
 
-    def _write(self, catalogue: Catalogue) -> _Index:
+    def _write(self, catalogue: Catalogue, architecture: Architecture) -> _Index:
         index = _Index(catalogue=catalogue, written=time.time(), key=_key())
         content = {
             "schema": _INDEX_SCHEMA,
@@ -156,7 +185,7 @@ class DebianSource:
             "kernels": [asdict(kernel) for kernel in catalogue.kernels],
             "incomplete": [asdict(kernel) for kernel in catalogue.incomplete],
         }
-        write_atomically(self._file, json.dumps(content).encode())
+        write_atomically(self._root(architecture) / _INDEX_FILE, json.dumps(content).encode())
         return index
 
 
@@ -185,17 +214,19 @@ def _from_json(content: Mapping[str, Any]) -> Catalogue:
     )
 
 
-def _read(apt: AptRoot) -> Catalogue:
+def _read(apt: AptRoot, architecture: Architecture) -> Catalogue:
     lists = apt.package_lists()
     aliases = {alias: found.suite for found in lists for alias in found.aliases}
-    return build_catalogue((entry for found in lists for entry in _entries(apt, found)), aliases)
+    return build_catalogue((entry for found in lists for entry in _entries(apt, found, architecture.debian)), aliases)
 
 
-def _entries(apt: AptRoot, found: PackageList) -> Iterator[IndexEntry]:
+def _entries(apt: AptRoot, found: PackageList, architecture: str) -> Iterator[IndexEntry]:
     for text in apt.stanzas(found.path, _PREFIX):
         for fields in parse_stanzas(text):
             name = fields.get("Package", "")
-            if not name.startswith(_PARTS) or "-amd64" not in name or fields.get("Architecture") != "amd64":
+            if not name.startswith(_PARTS) or f"-{architecture}" not in name:
+                continue
+            if fields.get("Architecture") != architecture:
                 continue
             try:
                 package = Package(

@@ -1,4 +1,4 @@
-"""What a file is that is no x86-64 bzImage, in words, and how to get at the kernel in it.
+"""What a file is that is no boot image kab knows, in words, and how to get at the kernel in it.
 
 Offsets of PE files are those of Microsoft's PE format; a unified kernel image is one as systemd-stub(7) has it, an EFI
 zboot image one as drivers/firmware/efi/libstub/zboot-header.S has it.
@@ -9,10 +9,13 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from harness.model.arch import ARCHITECTURES, ARM64, X86_64
+
+# The architectures that kab boots kernels of.
+BOOTED = " and ".join(architecture.name for architecture in ARCHITECTURES)
 _BZIMAGE = "Name a bzImage (vmlinuz)."
 _ELF_MACHINES = {0x02: "SPARC", 0x03: "i386", 0x08: "MIPS", 0x15: "PowerPC", 0x16: "s390", 0x28: "ARM",
                  0x2B: "SPARC", 0xB7: "arm64", 0xF3: "RISC-V", 0x102: "LoongArch"}  # fmt: skip
-_EM_X86_64 = 0x3E
 _PE_MACHINES = {0x8664: "x86-64", 0x14C: "i386", 0xAA64: "arm64", 0x1C0: "ARM", 0x1C2: "ARM", 0x1C4: "ARM",
                 0x5064: "RISC-V", 0x6264: "LoongArch"}  # fmt: skip
 # Of the 64-byte DOS header, where the kernels of other architectures have a mark of their own.
@@ -60,7 +63,7 @@ def describe(head: bytes) -> tuple[str, str]:
 
 def is_unified(head: bytes) -> bool:
     """Whether it is a unified kernel image: a PE file with a kernel in its section ``.linux``."""
-    return any(name == b".linux" for name in _sections(head))
+    return any(name == b".linux" for name, _offset, _size in _sections(head))
 
 
 def certificate(head: bytes) -> Certificate | None:
@@ -80,26 +83,27 @@ def certificate(head: bytes) -> Certificate | None:
 def _elf(head: bytes) -> tuple[str, str]:
     order = ">" if head[5] == 2 else "<"
     (machine,) = struct.unpack_from(f"{order}H", head, 18)
-    if machine == _EM_X86_64:
-        return (
-            "is an ELF file (a vmlinux?) and not a bzImage",
-            "Name arch/x86/boot/bzImage of the same tree, or tree:DIR.",
-        )
+    for architecture in ARCHITECTURES:
+        if machine == architecture.elf_machine:
+            return (
+                f"is an ELF file for {architecture} (a vmlinux?) and no {architecture.kbuild_target}",
+                f"Name {architecture.kbuild_image} of the same tree, or tree:DIR.",
+            )
     name = _ELF_MACHINES.get(machine, f"machine {machine:#x}")
-    return f"is an ELF file for {name}", "kab boots kernels for x86-64 only."
+    return f"is an ELF file for {name}", f"kab boots kernels for {BOOTED} only."
 
 
 def _program(head: bytes) -> tuple[str, str]:
     start = _pe_start(head)
-    machine = struct.unpack_from("<H", head, start + 4)[0] if start is not None else None
+    machine = pe_machine(head)
     name = _PE_MACHINES.get(machine, f"machine {machine:#x}") if machine is not None else ""
     if head[4:8] == b"zimg":
         return (
             f"is an EFI zboot image{f' for {name}' if name else ''} (a kernel packed for EFI firmware)",
-            "kab boots bzImages for x86-64; take the vmlinuz of the x86-64 build.",
+            f"kab boots those of {ARM64} only; of another architecture take the vmlinuz of a build for {X86_64}.",
         )
     if head[0x38:0x3C] in _IMAGE_MARKS:
-        return f"is a kernel for {_IMAGE_MARKS[head[0x38:0x3C]]}", "kab boots kernels for x86-64 only."
+        return f"is a kernel for {_IMAGE_MARKS[head[0x38:0x3C]]}", f"kab boots kernels for {BOOTED} only."
     if is_unified(head):
         return (
             "is a unified kernel image (UKI: kernel, initrd and command line in one EFI program)",
@@ -117,7 +121,7 @@ def _gzip(head: bytes) -> tuple[str, str]:
         return "is gzip-compressed, and damaged", _BZIMAGE
     # One level only: what is packed twice is told as gzip once more.
     what = describe(inside)[0] if inside[:2] != b"\x1f\x8b" else "is gzip-compressed too"
-    return f"is gzip-compressed; what is inside {what}", "Unpack it (gzip -d), or name a bzImage (vmlinuz) for x86-64."
+    return f"is gzip-compressed; what is inside {what}", "Unpack it (gzip -d), or name a bzImage (vmlinuz)."
 
 
 def _pe_start(head: bytes) -> int | None:
@@ -127,7 +131,25 @@ def _pe_start(head: bytes) -> int | None:
     return start if head[start : start + 4] == b"PE\0\0" and len(head) >= start + 24 else None
 
 
-def _sections(head: bytes) -> Iterator[bytes]:
+def pe_machine(head: bytes) -> int | None:
+    """The machine that a PE file is for; None where it is no PE file."""
+    start = _pe_start(head)
+    return None if start is None else int(struct.unpack_from("<H", head, start + 4)[0])
+
+
+def pe_bytes(head: bytes) -> int:
+    """How long a PE file must be at least, as its table of sections and its signature say; 0 where it is none."""
+    ends = [0]
+    for _name, offset, size in _sections(head):
+        ends.append(offset + size)
+    signed = certificate(head)
+    if signed is not None:
+        ends.append(signed.offset + signed.size)
+    return max(ends)
+
+
+def _sections(head: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Name of each section of a PE file, and offset and size of its content in the file."""
     start = _pe_start(head)
     if start is None:
         return
@@ -135,4 +157,6 @@ def _sections(head: bytes) -> Iterator[bytes]:
     (optional_bytes,) = struct.unpack_from("<H", head, start + 20)
     for index in range(count):
         place = start + 24 + optional_bytes + 40 * index
-        yield head[place : place + 8].rstrip(b"\0")
+        section = head[place : place + 40].ljust(40, b"\0")
+        size, offset = struct.unpack_from("<II", section, 16)
+        yield section[:8].rstrip(b"\0"), offset, size

@@ -11,11 +11,11 @@ from fnmatch import fnmatchcase
 from debian.debian_support import Version
 
 from harness.errors import ConfigError
-from harness.kernels.catalogue import Catalogue
+from harness.kernels.catalogue import Catalogue, default_flavour
 from harness.kernels.library import KernelLibrary
 from harness.model.history import Ladder, Rung
-from harness.model.kernel import DEFAULT_FLAVOUR, AvailableKernel, DebianSpec
-from harness.parse.kernelspec import FLAVOURS, flavour_of, parse_kernel_spec
+from harness.model.kernel import AvailableKernel, DebianSpec
+from harness.parse.kernelspec import FLAVOUR_LIST, FLAVOURS, flavour_of, parse_kernel_spec
 
 _FORMS = "Write two ends, `debian:6.1 debian:7.3`, or a pattern in quotes, 'debian:6.12.*'."
 _WILDCARDS = re.compile(r"[*?\[]")
@@ -31,22 +31,28 @@ def find_ladder(
 ) -> Ladder:
     """The ladder between two specs, or of one pattern, with what the cache holds. Raises ConfigError, HostError."""
     if flavour is not None and flavour not in FLAVOURS:
-        raise ConfigError(f"there is no flavour `{flavour}`", remedy=f"Flavours are {' and '.join(FLAVOURS)}.")
+        raise ConfigError(f"there is no flavour `{flavour}`", remedy=f"Flavours are {FLAVOUR_LIST}.")
     patterns = [text for text in ends if _WILDCARDS.search(text)]
     if len(ends) != (1 if patterns else 2):
         raise ConfigError(f"a ladder cannot be made of `{' '.join(ends)}`", remedy=_FORMS)
     if patterns:
+        named = _of_pattern(patterns[0]) or flavour
         return matching(
-            library.list_available(), patterns[0], flavour=flavour, suites=_unaliased(library, suites), every=every
+            _offered(library, named),
+            patterns[0],
+            flavour=flavour,
+            suites=_unaliased(library, suites, named),
+            every=every,
         )
-    specs = [_debian(text) for text in ends]
+    specs = (_debian(ends[0]), _debian(ends[1]))
+    named = _common_flavour(specs, flavour)
     return between(
-        library.list_available(),
-        (specs[0], specs[1]),
+        _offered(library, named),
+        specs,
         flavour=flavour,
-        suites=_unaliased(library, suites),
+        suites=_unaliased(library, suites, named),
         every=every,
-        suite_aliases=library.suite_aliases(),
+        suite_aliases=library.suite_aliases(named),
     )
 
 
@@ -105,9 +111,7 @@ def matching(
         raise ConfigError(f"`{pattern}` is no pattern of Debian kernels", remedy=_FORMS)
     glob, slash, named = rest.partition("/")
     if slash and named not in FLAVOURS:
-        raise ConfigError(
-            f"`{pattern}`: there is no flavour `{named}`", remedy=f"Flavours are {' and '.join(FLAVOURS)}."
-        )
+        raise ConfigError(f"`{pattern}`: there is no flavour `{named}`", remedy=f"Flavours are {FLAVOUR_LIST}.")
     spec = DebianSpec(selector=glob, flavour=named or None)
     chosen = _common_flavour((spec,), flavour)
     pool = _pool(kernels, chosen, suites)
@@ -182,7 +186,7 @@ def _common_flavour(specs: Sequence[DebianSpec], flavour: str | None) -> str:
             f"a ladder has one flavour, not {' and '.join(sorted(filter(None, named)))}",
             remedy="Name both ends with the same one.",
         )
-    return next((name for name in named if name), DEFAULT_FLAVOUR)
+    return next((name for name in named if name), default_flavour())
 
 
 def _spec(kernel: AvailableKernel, offered: Sequence[AvailableKernel]) -> str:
@@ -199,8 +203,18 @@ def _debian(text: str) -> DebianSpec:
     return spec
 
 
-def _unaliased(library: KernelLibrary, suites: Sequence[str]) -> list[str]:
-    aliases = library.suite_aliases() if suites else {}
+def _of_pattern(pattern: str) -> str | None:
+    glob, _, named = pattern.partition("/")
+    return named or flavour_of(glob)
+
+
+def _offered(library: KernelLibrary, flavour: str | None) -> tuple[AvailableKernel, ...]:
+    """What there is of a flavour; what is wrong with one that is not known is told where it is used."""
+    return library.list_available(flavour if flavour in FLAVOURS else None)
+
+
+def _unaliased(library: KernelLibrary, suites: Sequence[str], flavour: str | None) -> list[str]:
+    aliases = library.suite_aliases(flavour) if suites else {}
     return [aliases.get(suite, suite) for suite in suites]
 
 

@@ -15,6 +15,7 @@ from harness.kbuild.folder import prune as prune_builds
 from harness.kernels import modules
 from harness.kernels.assemble import Pieces, assemble, find_pieces, unpack_packages
 from harness.kernels.cache import CachedKernel, KernelCache, SourceRecord, content_digest, source_key
+from harness.kernels.catalogue import architecture_of
 from harness.kernels.debian import DebianSource
 from harness.kernels.local import LocalSource, LocalSpec
 from harness.kernels.revisions import Revisions, as_revision, build_provenance
@@ -30,7 +31,7 @@ from harness.model.kernel import (
 )
 from harness.model.source import GitSpec
 from harness.parse.foreign import printable
-from harness.parse.kernelspec import FLAVOURS, flavour_of, parse_kernel_spec
+from harness.parse.kernelspec import FLAVOUR_LIST, FLAVOURS, flavour_of, parse_kernel_spec
 from harness.userpath import user_path
 
 _log = logging.getLogger(__name__)
@@ -76,8 +77,8 @@ class KernelLibrary:
     def resolve(self, spec: str) -> Kernel:
         """The kernel that `spec` names, fetched or built where needed.
 
-        Raises ConfigError (no such kernel, not for x86-64), HostError (mirror, signature, hash, disk, compiler),
-        BuildError, DoesNotApplyError.
+        Raises ConfigError (no such kernel, not one that kab can boot), HostError (mirror, signature, hash, disk,
+        compiler), BuildError, DoesNotApplyError.
         """
         parsed = parse_kernel_spec(spec)
         if isinstance(parsed, DebianSpec):
@@ -94,10 +95,13 @@ class KernelLibrary:
     def list_available(
         self, flavour: str | None = None, suites: Sequence[str] | None = None
     ) -> tuple[AvailableKernel, ...]:
-        """What Debian offers, oldest first, cached ones marked. Raises ConfigError (no such flavour), HostError."""
+        """What Debian offers, oldest first, cached ones marked. Raises ConfigError (no such flavour), HostError.
+
+        Where no flavour is named, all of the host's architecture.
+        """
         if flavour is not None and flavour not in FLAVOURS:
-            raise ConfigError(f"there is no flavour `{flavour}`", remedy=f"Flavours are {' and '.join(FLAVOURS)}.")
-        catalogue = self._debian.catalogue()
+            raise ConfigError(f"there is no flavour `{flavour}`", remedy=f"Flavours are {FLAVOUR_LIST}.")
+        catalogue = self._debian.catalogue(architecture_of(flavour))
         wanted = None if suites is None else {catalogue.suite_aliases.get(suite, suite) for suite in suites}
         return tuple(
             replace(kernel, cached=self._cache.has(_debian_key(kernel)))
@@ -105,9 +109,9 @@ class KernelLibrary:
             if (flavour is None or kernel.flavour == flavour) and (wanted is None or wanted.intersection(kernel.suites))
         )
 
-    def suite_aliases(self) -> Mapping[str, str]:
+    def suite_aliases(self, flavour: str | None = None) -> Mapping[str, str]:
         """What else suites are called: "stable-backports" -> "trixie-backports". Raises HostError."""
-        return self._debian.catalogue().suite_aliases
+        return self._debian.catalogue(architecture_of(flavour)).suite_aliases
 
     def show(self, spec: str) -> Kernel | AvailableKernel:
         """What `spec` names, without fetching it: a Kernel where it is cached or local. Raises as ``resolve``."""
@@ -176,7 +180,7 @@ class KernelLibrary:
             return self._fetch(spec, chosen)
         except PackageGoneError as error:
             # A mirror forgets superseded packages at once; our lists may be hours old.
-            self._debian.refresh()
+            self._debian.refresh(architecture_of(chosen.flavour))
             again = self._debian.choose(parsed)
             if _debian_key(again) == _debian_key(chosen) and again.packages == chosen.packages:
                 raise

@@ -9,9 +9,10 @@ from pathlib import Path
 
 from harness.errors import ConfigError, HostError
 from harness.host import process
+from harness.host.architecture import host_architecture
 from harness.host.regular import regular
-from harness.kernels import bzimage
 from harness.kernels.assemble import Pieces, find_pieces, unpack_packages
+from harness.kernels.bootimage import read_boot_image
 from harness.kernels.cache import source_key
 from harness.kernels.intake import (
     IMAGE_LIMIT_BYTES,
@@ -23,12 +24,12 @@ from harness.kernels.intake import (
     module_files,
     optional,
 )
+from harness.model.arch import ARCHITECTURES, X86_64
 from harness.model.kernel import DebSpec, FileSpec, HostSpec, TreeSpec
 from harness.parse.foreign import printable
 from harness.userpath import user_path
 
 _STRIP_TIMEOUT_S = 600.0
-_IMAGE_IN_TREE = Path("arch/x86/boot/bzImage")
 
 LocalSpec = DebSpec | FileSpec | TreeSpec | HostSpec
 
@@ -50,7 +51,7 @@ class LocalSource:
             case TreeSpec(directory=directory):
                 listed = (path for path, _ in _tree_modules(directory))
                 files = [
-                    (directory / _IMAGE_IN_TREE, IMAGE_LIMIT_BYTES),
+                    (_image_in_tree(directory), IMAGE_LIMIT_BYTES),
                     *((path, MODULE_LIMIT_BYTES) for path in listed),
                 ]
             case HostSpec():
@@ -87,7 +88,7 @@ class LocalSource:
                 f"{images[1]}",
                 remedy="Is this a container? Name another kernel, e.g. debian:6.12.",
             )
-        found = bzimage.read_boot_image(image)
+        found = read_boot_image(image)
         if found.release != release:
             raise ConfigError(f"`host`: {image} is the kernel {found.release}, but this host runs {release}")
         modules = next((folder for folder in folders if (folder / "kernel").is_dir()), None)
@@ -96,21 +97,28 @@ class LocalSource:
             release=release,
             version=found.version,
             vmlinuz=image,
+            architecture=found.architecture,
             modules=modules,
             config=config if os.access(config, os.R_OK) else None,
         )
 
 
 def _file(image: Path, modules: Path | None) -> Pieces:
-    header = bzimage.read_boot_image(image)
+    header = read_boot_image(image)
     release = header.release
     if modules is None:
-        return Pieces(release=release, version=header.version, vmlinuz=image)
+        return Pieces(release=release, version=header.version, vmlinuz=image, architecture=header.architecture)
     # People name the folder itself, or the root of an installation (INSTALL_MOD_PATH).
     for folder in (modules, modules / release, modules / "lib/modules" / release):
         if folder.name == release and (folder / "kernel").is_dir():
             found = confine(folder, modules)
-            return Pieces(release=release, version=header.version, vmlinuz=image, modules=found)
+            return Pieces(
+                release=release,
+                version=header.version,
+                vmlinuz=image,
+                architecture=header.architecture,
+                modules=found,
+            )
     raise ConfigError(
         f"{printable(str(modules))} does not hold the modules of {printable(str(image))}, the kernel {release}",
         remedy=f"Name the folder lib/modules/{release} that belongs to it.",
@@ -118,13 +126,14 @@ def _file(image: Path, modules: Path | None) -> Pieces:
 
 
 def _tree(directory: Path, scratch: Path) -> Pieces:
-    image = directory / _IMAGE_IN_TREE
+    image = _image_in_tree(directory)
     if not image.is_file():
+        places = " or ".join(str(architecture.kbuild_image) for architecture in ARCHITECTURES)
         raise ConfigError(
-            f"{printable(str(directory))} is not a built x86-64 kernel tree: it has no {_IMAGE_IN_TREE}",
-            remedy="Build it (make bzImage modules), or name the object directory (O=).",
+            f"{printable(str(directory))} is not a built kernel tree: it has no {places}",
+            remedy="Build it (make bzImage modules; of arm64 make Image modules), or name the object directory (O=).",
         )
-    header = bzimage.read_boot_image(confine(image, directory))
+    header = read_boot_image(confine(image, directory))
     release = header.release
     target = scratch / "modules" / release
     (target / "kernel").mkdir(parents=True)
@@ -140,17 +149,26 @@ def _tree(directory: Path, scratch: Path) -> Pieces:
     except OSError as error:
         raise HostError(f"cannot gather the modules of {directory}: {error}") from error
     copies = [target / relative for _, relative in listed]
-    if copies and shutil.which("strip"):
+    strip = "strip" if header.architecture is host_architecture() else f"{header.architecture.machine}-linux-gnu-strip"
+    if copies and shutil.which(strip):
         # As `make modules_install INSTALL_MOD_STRIP=1`: debug information would fill the guest's memory.
-        process.run(["strip", "--strip-debug", *copies], timeout_s=_STRIP_TIMEOUT_S)
+        process.run([strip, "--strip-debug", *copies], timeout_s=_STRIP_TIMEOUT_S)
     return Pieces(
         release=release,
         version=header.version,
         vmlinuz=image,
+        architecture=header.architecture,
         modules=target,
         config=optional(directory / ".config", directory),
         system_map=optional(directory / "System.map", directory),
     )
+
+
+def _image_in_tree(directory: Path) -> Path:
+    """The boot image of a tree; of one that was built for several architectures the newest. It need not be there."""
+    root = _expand(directory)
+    there = [path for architecture in ARCHITECTURES if (path := root / architecture.kbuild_image).is_file()]
+    return max(there, key=lambda path: path.stat().st_mtime_ns, default=root / X86_64.kbuild_image)
 
 
 def _tree_modules(directory: Path) -> Iterable[tuple[Path, str]]:

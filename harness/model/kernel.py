@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
+from harness.model.arch import X86_64, Architecture
 from harness.model.source import GitSpec
-
-DEFAULT_FLAVOUR = "cloud-amd64"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,7 +15,7 @@ class DebianSpec:
 
     # "7.2.12+deb13-cloud-amd64" (release as in uname -r), "6.12.107-1" (package version), "6.12", "trixie-backports".
     selector: str
-    # "cloud-amd64" or "amd64"; None: DEFAULT_FLAVOUR, or the one that a full version names.
+    # "cloud-amd64", "arm64", ...; None: the one that a full version names, or the host's own cloud flavour.
     flavour: str | None = None
 
 
@@ -108,7 +107,10 @@ class Kernel:
     # Folder in the cache that holds everything below.
     directory: Path
     vmlinuz: Path
-    # The ELF inside vmlinuz where QEMU can enter it directly (PVH), which boots faster; None where it cannot.
+    # What runs it: seen from its boot image.
+    architecture: Architecture = X86_64
+    # What QEMU can enter directly, unpacked from vmlinuz: an ELF with a PVH note (it boots faster), an arm64 Image.
+    # None where vmlinuz itself is booted.
     vmlinux: Path | None = None
     # lib/modules/RELEASE with modules.dep, or None for a kernel with everything built in.
     modules: Path | None = None

@@ -6,17 +6,20 @@ import unicodedata
 from pathlib import Path
 
 from harness.errors import ConfigError
+from harness.model.arch import ARCHITECTURES
 from harness.model.kernel import DebianSpec, DebSpec, FileSpec, HostSpec, KernelSpec, TreeSpec
 from harness.parse.foreign import printable
 from harness.parse.gitspec import parse_git
 
-FLAVOURS = ("cloud-amd64", "amd64")
+FLAVOURS = tuple(flavour for architecture in ARCHITECTURES for flavour in architecture.flavours)
+# For messages.
+FLAVOUR_LIST = f"{', '.join(FLAVOURS[:-1])} and {FLAVOURS[-1]}"
 
 FORMS = """A kernel is named in one of these ways:
   debian:6.12                       the newest 6.12 that Debian's suites hold
   debian:trixie-backports           the newest in a suite
   debian:7.2.12+deb13-cloud-amd64   one release (as in uname -r), or a package version such as 6.12.107-1
-  debian:6.12/amd64                 the full flavour instead of cloud-amd64
+  debian:6.12/amd64                 the full flavour instead of cloud-amd64; /cloud-arm64 and /arm64 are those of arm64
   deb:FILE[,FILE...]                kernel packages on this disk
   file:BZIMAGE[,modules=DIR]        a kernel image and its lib/modules/RELEASE folder
   tree:DIR                          a built kernel tree
@@ -75,9 +78,7 @@ def _debian(text: str, rest: str) -> DebianSpec:
     if not slash:
         return DebianSpec(selector=selector)
     if flavour not in FLAVOURS:
-        raise ConfigError(
-            f"`{text}`: there is no flavour `{flavour}`", remedy=f"Flavours are {' and '.join(FLAVOURS)}."
-        )
+        raise ConfigError(f"`{text}`: there is no flavour `{flavour}`", remedy=f"Flavours are {FLAVOUR_LIST}.")
     named = flavour_of(selector)
     if named is not None and named != flavour:
         raise ConfigError(f"`{text}`: {selector} is of flavour {named}, not {flavour}", remedy="Leave one of them out.")

@@ -19,7 +19,8 @@ import pytest
 from harness.debian.aptsources import find_mirrors
 from harness.errors import ConfigError, HostError, TransientHostError
 from harness.host.paths import Paths
-from harness.kernels.bzimage import has_pvh_note, read_boot_image
+from harness.kernels.bootimage import read_boot_image
+from harness.kernels.bzimage import has_pvh_note
 from harness.kernels.debian import DebianSource, debian_settings
 from harness.kernels.library import KernelLibrary
 from harness.kernels.modules import read_module

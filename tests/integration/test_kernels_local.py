@@ -11,7 +11,8 @@ import pytest
 
 from harness.errors import ConfigError
 from harness.host.paths import Paths
-from harness.kernels.bzimage import has_pvh_note, read_boot_image
+from harness.kernels.bootimage import read_boot_image
+from harness.kernels.bzimage import has_pvh_note
 from harness.kernels.debian import DebianSource
 from harness.kernels.library import KernelLibrary
 from harness.kernels.local import LocalSource

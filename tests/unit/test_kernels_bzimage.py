@@ -10,7 +10,8 @@ import pytest
 import zstandard
 
 from harness.errors import ConfigError
-from harness.kernels.bzimage import has_pvh_note, parse_boot_image, read_boot_image, uncompressed, whole_bytes
+from harness.kernels.bootimage import read_boot_image
+from harness.kernels.bzimage import has_pvh_note, parse_boot_image, uncompressed, whole_bytes
 from harness.kernels.lz4 import decompress_block, decompress_legacy
 
 pytestmark = pytest.mark.unit
@@ -65,9 +66,12 @@ RISCV = b"MZ" + bytes(0x36) + b"RSC\x05" + bytes(0x400)
         (b"hello", "lacks the boot header's mark"),
         (ARM64, "it is a kernel for arm64"),
         (RISCV, "it is a kernel for RISC-V"),
-        (b"\x7fELF\x02\x01" + bytes(12) + b"\xb7\0" + bytes(0x400), "an ELF file for arm64"),
+        (b"\x7fELF\x02\x01" + bytes(12) + b"\xb7\0" + bytes(0x400), "an ELF file for arm64 (a vmlinux?) and no Image"),
         (b"\x7fELF\x02\x02" + bytes(12) + b"\0\x16" + bytes(0x400), "an ELF file for s390"),
-        (b"\x7fELF\x02\x01" + bytes(12) + b"\x3e\0" + bytes(0x400), "an ELF file (a vmlinux?) and not a bzImage"),
+        (
+            b"\x7fELF\x02\x01" + bytes(12) + b"\x3e\0" + bytes(0x400),
+            "file for x86-64 (a vmlinux?) and no bzImage",
+        ),
         (b"\x1f\x8b" + bytes(0x400), "gzip-compressed, and damaged"),
         (gzip.compress(ARM64, mtime=0), "gzip-compressed; what is inside is a kernel for arm64"),
         (b"!<arch>\ndebian-binary", "Debian package"),

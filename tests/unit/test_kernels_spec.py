@@ -46,7 +46,7 @@ def test_forms(text, spec):
         ("", "A kernel is named in one of these ways"),
         ("debain:6.12", "Did you mean `debian:6.12`?"),
         ("debian:", "names no kernel after `debian:`"),
-        ("debian:6.12/rt-amd64", "Flavours are cloud-amd64 and amd64."),
+        ("debian:6.12/rt-amd64", "Flavours are cloud-amd64, amd64, cloud-arm64 and arm64."),
         ("debian:6.1.0-56-cloud-amd64/amd64", "is of flavour cloud-amd64, not amd64"),
         ("debian:6 12", "neither a version nor a suite"),
         ("deb:linux.rpm", "`linux.rpm` is not a Debian package"),
