@@ -87,9 +87,11 @@ class FindingKind(StrEnum):
 
 # Functions that report a crash or put a task to sleep: they stand on top of every trace and tell none apart.
 _REPORTERS = re.compile(
-    r"_?_?dump_stack\w*|show_(stack|trace)\w*|v?panic|_?_?warn\w*|report_bug|print_report|(kasan|kcsan)_\w+|__asan_\w+"
-    r"|_?_?schedule(_\w+)?|io_schedule\w*|__mutex_lock\w*|rwsem_\w+|down_(read|write)\w*|asm_\w+|exc_\w+|oops_\w+|die\w*"
+    r"_?_?dump_stack\w*|dump_backtrace\w*|show_(stack|trace)\w*|v?panic|_?_?warn\w*|report_bug|print_report|(kasan|kcsan)_\w+|__asan_\w+"
+    r"|__switch_to|_?_?schedule(_\w+)?|io_schedule\w*|__mutex_lock\w*|rwsem_\w+|down_(read|write)\w*|asm_\w+|exc_\w+|oops_\w+|die\w*"
 )
+# Where the processor was: of x86-64, and of arm64, where the caller stands in for a program counter that leads nowhere.
+_INSTRUCTION = re.compile(r"RIP: 0010:([\w.]+)\+0x|^\s*(?:pc|lr) : ([\w.]+)\+0x", re.MULTILINE)
 
 
 def _base_symbol(symbol: str) -> str:
@@ -112,11 +114,11 @@ class Finding:
     @property
     def place(self) -> str:
         """Function of the kernel in which it happened, "" when the excerpt does not tell."""
-        instruction = re.search(r"RIP: 0010:([\w.]+)\+0x", self.excerpt)
+        instruction = _INSTRUCTION.search(self.excerpt)
         if instruction:
-            return _base_symbol(instruction[1])
-        # Entries with "? " are leftovers on the stack.
-        for symbol in re.findall(r"^\s*([A-Za-z_][\w.]*)\+0x[0-9a-f]+/0x", self.excerpt, re.MULTILINE):
+            return _base_symbol(instruction[1] or instruction[2])
+        # Entries with "? " are leftovers on the stack; one at +0x0 is what follows a function that ends with its call.
+        for symbol in re.findall(r"^\s*([A-Za-z_][\w.]*)\+0x(?!0/)[0-9a-f]+/0x", self.excerpt, re.MULTILINE):
             if not _REPORTERS.fullmatch(_base_symbol(symbol)):
                 return _base_symbol(symbol)
         return ""

@@ -39,6 +39,17 @@ def recorded(name: str) -> str:
         ("null-deref-6.12.log", "oops: BUG: kernel NULL pointer dereference, address: # in cmdline_proc_show"),
         ("null-deref-panic-7.2.log", "oops: BUG: kernel NULL pointer dereference, address: # in cmdline_proc_show"),
         ("invalid-opcode-7.2.log", "oops: Oops: invalid opcode: # [##] SMP NOPTI in cmdline_proc_show"),
+        ("arm64-sysrq-6.12.log", "panic: Kernel panic - not syncing: sysrq triggered crash in sysrq_handle_crash"),
+        (
+            "arm64-null-deref-6.12.log",
+            "oops: Unable to handle kernel NULL pointer dereference at virtual address # in cmdline_proc_show",
+        ),
+        # Where the processor jumped to nowhere, its caller is named.
+        (
+            "arm64-jump-panic-7.2.log",
+            "oops: Unable to handle kernel NULL pointer dereference at virtual address # in seq_read_iter",
+        ),
+        ("arm64-brk-7.2.log", "oops: Internal error: Oops - BRK: # [##]  SMP in cmdline_proc_show"),
     ],
 )
 def test_recorded_crash(name: str, signature: str) -> None:
@@ -55,6 +66,74 @@ def test_an_oops_is_one_finding_with_its_trace() -> None:
     assert "seq_read_iter+0x11f/0x460" in found.excerpt
     assert found.excerpt.splitlines()[-1].startswith("---[ end trace")
     assert "still alive" not in found.excerpt
+
+
+def test_an_oops_of_arm64_is_one_finding_with_its_registers_and_its_trace() -> None:
+    [found] = findings(recorded("arm64-null-deref-6.12.log"))
+    assert found.time_s == pytest.approx(3.991359)
+    assert "Internal error: Oops: 0000000096000004 [#1] SMP" in found.excerpt
+    assert "pc : cmdline_proc_show+0x4/0x60" in found.excerpt
+    assert "proc_reg_read_iter+0x38/0xf0" in found.excerpt
+    assert found.excerpt.splitlines()[-1].startswith("---[ end trace")
+
+
+def test_what_follows_an_oops_of_arm64_is_told_apart() -> None:
+    kinds = [found.kind for found in findings(recorded("arm64-jump-panic-7.2.log"))]
+    assert kinds == [FindingKind.OOPS, FindingKind.PANIC]
+    after = [(found.kind, found.place) for found in findings(recorded("arm64-brk-7.2.log"))][1:]
+    assert after == [(FindingKind.WARNING, "__switch_to"), (FindingKind.WARNING, "ct_kernel_exit")]
+
+
+# As kernel/panic.c, arch/arm64/kernel/{traps,process}.c, arch/arm64/mm/fault.c and kernel/hung_task.c word them.
+_BUG_OF_ARM64 = """\
+[   90.200000] kernel BUG at fs/btrfs/extent_io.c:123!
+[   90.200100] Internal error: Oops - BUG: 00000000f2000800 [#1] SMP
+[   90.200200] CPU: 1 UID: 0 PID: 812 Comm: fio Not tainted 6.12.118+deb13-cloud-arm64 #1  Debian 6.12.118-1
+[   90.200300] pstate: 60400005 (nZCv daif +PAN -UAO -TCO -DIT -SSBS BTYPE=--)
+[   90.200400] pc : btrfs_bio_end_io.part.0+0x118/0x120 [btrfs]
+[   90.200500] lr : btrfs_bio_end_io.part.0+0x80/0x120 [btrfs]
+[   90.200600] Call trace:
+[   90.200700]  btrfs_bio_end_io.part.0+0x118/0x120 [btrfs]
+[   90.200800]  bio_endio+0x15c/0x1c0
+[   90.200900] ---[ end trace 0000000000000000 ]---
+"""
+_HUNG_ON_ARM64 = """\
+[  242.400000] INFO: task fio:812 blocked for more than 120 seconds.
+[  242.400100]       Not tainted 6.12.118+deb13-cloud-arm64 #1 Debian 6.12.118-1
+[  242.400200] task:fio             state:D stack:0     pid:812   tgid:812   ppid:801    flags:0x00000005
+[  242.400300] Call trace:
+[  242.400400]  __switch_to+0xf0/0x150
+[  242.400500]  __schedule+0x35c/0x9b8
+[  242.400600]  schedule+0x3c/0x120
+[  242.400700]  rwsem_down_write_slowpath+0x2a4/0x7d0
+[  242.400800]  down_write+0x90/0xa8
+[  242.400900]  btrfs_inode_lock+0x38/0xd0 [btrfs]
+[  242.401000]  btrfs_direct_write+0x9c/0x400 [btrfs]
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "signatures"),
+    [
+        (_BUG_OF_ARM64, ["bug: kernel BUG at fs/btrfs/extent_io.c:#! in btrfs_bio_end_io"]),
+        (
+            _HUNG_ON_ARM64,
+            ["hung-task: INFO: task fio:# blocked for more than # seconds. in btrfs_inode_lock"],
+        ),
+        (
+            "[    9.1] x\n[    9.100000] Kernel panic - not syncing: Asynchronous SError Interrupt\n",
+            ["panic: Kernel panic - not syncing: Asynchronous SError Interrupt"],
+        ),
+        (
+            "[    9.100000] Unable to handle kernel execution of user memory at virtual address 0000aaaab000\n"
+            "[    9.100100] Internal error: Oops: 000000008600000f [#1] SMP\n[    9.100200] pc : 0xaaaab000\n"
+            "[    9.100300] lr : el1_irq+0xb4/0x140\n",
+            ["oops: Unable to handle kernel execution of user memory at virtual address # in el1_irq"],
+        ),
+    ],
+)
+def test_wordings_of_arm64(text: str, signatures: list[str]) -> None:
+    assert [found.signature for found in findings(text)] == signatures
 
 
 def test_a_panic_after_an_oops_is_a_second_finding() -> None:
