@@ -31,7 +31,7 @@ class Architecture:
     cmdline: tuple[str, ...] = ()
     emulated_cmdline: tuple[str, ...] = ()
     # QEMU's CPU models where the experiment names none: under KVM the guest sees the host; the plainest model starts a
-    # kernel fastest under emulation (docs/boot-time.md).
+    # kernel fastest under emulation (benchmarks/results/boot-time.md).
     kvm_cpu: str = "host"
     emulated_cpu: str
     # Seconds after which an emulated guest that is still booting is called hung: more than ten times the usual.

@@ -125,9 +125,11 @@ _HUNG_ON_ARM64 = """\
             ["panic: Kernel panic - not syncing: Asynchronous SError Interrupt"],
         ),
         (
-            "[    9.100000] Unable to handle kernel execution of user memory at virtual address 0000aaaab000\n"
-            "[    9.100100] Internal error: Oops: 000000008600000f [#1] SMP\n[    9.100200] pc : 0xaaaab000\n"
-            "[    9.100300] lr : el1_irq+0xb4/0x140\n",
+            (
+                "[    9.100000] Unable to handle kernel execution of user memory at virtual address 0000aaaab000\n"
+                "[    9.100100] Internal error: Oops: 000000008600000f [#1] SMP\n[    9.100200] pc : 0xaaaab000\n"
+                "[    9.100300] lr : el1_irq+0xb4/0x140\n"
+            ),
             ["oops: Unable to handle kernel execution of user memory at virtual address # in el1_irq"],
         ),
     ],
