@@ -29,7 +29,7 @@ from harness.errors import ConfigError, HostError, KabError
 from harness.host import locks
 from harness.host.paths import default_paths
 from harness.host.process import run
-from harness.kernels.debian import DebianSource, debian_settings
+from harness.kernels.debian.lists import DebianLists, debian_settings
 from harness.model.kernel import Package
 from harness.parse.packages import parse_stanzas
 
@@ -153,7 +153,7 @@ def newest_source(into: Path) -> Path:
     """Fetch the newest linux-source package of the series, verified. Raises HostError."""
     paths = default_paths()
     # Brings the package lists up to date where they are old.
-    DebianSource(paths, note=say).catalogue()
+    DebianLists(paths, note=say).catalogue()
     apt = AptRoot(paths.apt, debian_settings())
     with locks.lock(paths.apt / "lock", what="reading Debian's package lists", timeout_s=1200.0):
         found = list(_source_packages(apt))

@@ -13,7 +13,8 @@ from pathlib import Path
 
 from debian.debian_support import Version
 
-from harness.kernels.catalogue import default_flavour, in_series
+from harness.kernels.debian.catalogue import in_series
+from harness.kernels.debian.flavours import default_flavour
 from harness.model.kernel import AvailableKernel
 
 BROKEN = "does not build"

@@ -263,7 +263,8 @@ def skip(spec: str, undo: bool, reason: str) -> None:
         rungs = [
             index
             for index, rung in enumerate(plan.rungs)
-            if spec.removeprefix("debian:") in {str(index), rung.release, rung.version, rung.spec.partition(":")[2]}
+            if spec.removeprefix(f"{rung.spec.partition(':')[0]}:")
+            in {str(index), rung.release, rung.version, rung.spec.partition(":")[2]}
             or (rung.commit is not None and len(spec) >= _LEAST_DIGITS and rung.commit.sha.startswith(spec))
         ]
         if len(rungs) != 1:

@@ -1,5 +1,7 @@
 """``kab kernels``: what there is to boot."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from harness.cli.display import ProgressMode, make_progress
@@ -7,6 +9,9 @@ from harness.cli.options import progress_option
 from harness.cli.tables import new_table, print_table
 from harness.model.guest import MIB
 from harness.parse.foreign import printable
+
+if TYPE_CHECKING:
+    from harness.model.kernel import AvailableKernel
 
 EPILOG = """\b
 Examples:
@@ -38,20 +43,20 @@ def kernels() -> None:
 @click.option("--suite", "suites", multiple=True, help="Only this suite (may be given again).")
 @click.option("--cached", is_flag=True, help="Only those in the cache.")
 def list_kernels(flavour: str | None, suites: tuple[str, ...], cached: bool) -> None:
-    """List the kernels that Debian offers, ordered by version."""
+    """List the kernels on offer, ordered by version: those of Debian's suites."""
     from harness.lab.lab import StoredSession
 
     with make_progress(ProgressMode.LINES) as progress, StoredSession(progress) as session:
         table = new_table("version", "spec", "suites", ">MiB", "cached")
-        found = session.kernels.list_available(flavour, suites or None)
-        for kernel in found:
+        for offer in session.kernels.offers(flavour, suites):
+            kernel = offer.kernel
             if cached and not kernel.cached:
                 continue
             table.add_texts(
                 kernel.version,
-                f"debian:{kernel.release}",
+                offer.spec,
                 " ".join(kernel.suites),
-                f"{kernel.size_bytes / MIB:.0f}",
+                _mib(kernel),
                 "yes" if kernel.cached else "",
             )
     print_table(table)
@@ -90,15 +95,17 @@ def show(spec: str) -> None:
             **found.provenance,
         }
     else:
-        facts = {
+        # What the source does not have, or does not know yet, is left out.
+        told = {
             "release": found.release,
             "version": found.version,
             "flavour": found.flavour,
             "suites": " ".join(found.suites),
             "cached": "no",
             "packages": " ".join(f"{package.name}={package.version}" for package in found.packages),
-            "download": f"{found.size_bytes / MIB:.0f} MiB",
+            "download": f"{_mib(found)} MiB" if found.packages else "",
         }
+        facts = {name: value for name, value in told.items() if value}
     width = max(map(len, facts))
     for name, value in facts.items():
         click.echo(f"{name:<{width}}  {printable(value)}")
@@ -158,11 +165,10 @@ def ladder(ends: tuple[str, ...], flavour: str | None, suites: tuple[str, ...], 
 
     A spec names one kernel, the newest where it fits several: the ladder from debian:6.1 begins with the newest 6.1.
     """
-    from harness.kernels.ladder import find_ladder
     from harness.lab.lab import StoredSession
 
     with make_progress(ProgressMode.LINES) as progress, StoredSession(progress) as session:
-        found = find_ladder(session.kernels, ends, flavour=flavour, suites=suites, every=every)
+        found = session.kernels.ladder(ends, flavour=flavour, suites=suites, every=every)
     table = new_table(">rung", "version", "spec", "suites", ">MiB", "cached")
     for index, rung in enumerate(found.rungs):
         table.add_texts(
@@ -170,9 +176,14 @@ def ladder(ends: tuple[str, ...], flavour: str | None, suites: tuple[str, ...], 
             rung.kernel.version,
             rung.spec,
             " ".join(rung.kernel.suites),
-            f"{rung.kernel.size_bytes / MIB:.0f}",
+            _mib(rung.kernel),
             "yes" if rung.kernel.cached else "",
         )
     print_table(table)
     if found.left_out:
         click.echo(f"left out, of the same upstream versions: {found.left_out} (--every shows them)", err=True)
+
+
+def _mib(kernel: "AvailableKernel") -> str:
+    """What is to be downloaded; empty where it is not known."""
+    return f"{kernel.size_bytes / MIB:.0f}" if kernel.packages else ""

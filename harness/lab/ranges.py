@@ -10,7 +10,6 @@ from harness.git.repository import Repository
 from harness.history.lineage import linearise
 from harness.kbuild.configdiff import counter_spec, effect_at, keep_config, plan_config_line
 from harness.kbuild.configfile import read_config
-from harness.kernels.ladder import find_ladder
 from harness.lab.bench import Session
 from harness.model.bisection import BisectionPlan, EdgeKind, FoundEdge, PlannedRung
 from harness.model.kconfig import OptionEffect
@@ -53,8 +52,8 @@ class Line:
 def package_line(
     session: Session, ends: Sequence[str], *, flavour: str | None, suites: Sequence[str], every: bool
 ) -> Line:
-    """A ladder of Debian's kernels. Raises as find_ladder."""
-    ladder = find_ladder(session.kernels, ends, flavour=flavour, suites=suites, every=every)
+    """A ladder of kernels that a source lists. Raises as KernelLibrary.ladder."""
+    ladder = session.kernels.ladder(ends, flavour=flavour, suites=suites, every=every)
     return Line(
         rungs=tuple(
             PlannedRung(

@@ -7,10 +7,8 @@ from typing import Any
 
 from harness.config import Request, build_experiment, load_workloads
 from harness.errors import ConfigError
-from harness.history.changelog import changes_between
 from harness.interfaces import NullProgress
 from harness.kbuild.ahead import BuildAhead
-from harness.kernels.changelog import read_changelog
 from harness.lab.bench import Session, check_job
 from harness.lab.ranges import (
     BuildOptions,
@@ -28,7 +26,6 @@ from harness.lab.ranges import (
 from harness.lab.treesuspects import check_packages, tree_lister
 from harness.model.bisection import BisectionOutcome, BisectionPlan, EdgeWish, FoundEdge
 from harness.model.experiment import Experiment, Place, TrialSpec
-from harness.model.history import Step
 from harness.model.kernel import Kernel
 from harness.model.run import Run
 from harness.model.trial import Stage
@@ -113,7 +110,7 @@ def search(
                 ab=session.ab_loop(watched),
                 bisections=session.store.bisections,
                 resolve=resolve,
-                changes=changes_of,
+                changes=session.kernels.changes,
                 tree=tree,
                 counter=_counter(session, plan),
                 effect=options_between,
@@ -136,15 +133,6 @@ class _Watched(NullProgress):
         else:
             self._ahead.release()
         self._shown.stage(spec, stage, detail)
-
-
-def changes_of(older: Kernel, newer: Kernel) -> Step:
-    """What the changelogs of two kernels say came between them."""
-    text = read_changelog(newer)
-    if text is None:
-        gap = f"{newer.release} came without a changelog."
-        return Step(older=older.version, newer=newer.version, changes=(), gaps=(gap,))
-    return changes_between(text, older.version, newer.version, older_changelog=read_changelog(older) or "")
 
 
 def _planned(

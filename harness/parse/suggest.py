@@ -1,6 +1,6 @@
 """The error for a name that is not known: which one it was, the nearest known one, and all of them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 from harness.errors import ConfigError
@@ -21,6 +21,11 @@ def unknown(what: str, name: str, known: Iterable[str], *, where: str = "") -> C
     hint = f"Did you mean {guess}? " if guess else ""
     prefix = f"{where}: " if where else ""
     return ConfigError(f"{prefix}unknown {what} {name!r}", remedy=f"{hint}Known: {', '.join(words) or 'none'}.")
+
+
+def enumerated(names: Sequence[str]) -> str:
+    """Names in a sentence: "a, b and c"."""
+    return " and ".join(filter(None, (", ".join(names[:-1]), *names[-1:])))
 
 
 def _plain(name: str) -> str:

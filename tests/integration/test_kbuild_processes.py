@@ -20,6 +20,7 @@ from harness.kbuild.configure import failure_of
 from harness.kbuild.external import run_builder
 from harness.kbuild.folder import BuildFolder, folder_lock, prune
 from harness.kbuild.make import Make, run_group
+from harness.kernels.bzimage import read_boot_image
 from harness.kernels.library import KernelLibrary
 from harness.model.source import BuildSettings
 
@@ -302,11 +303,19 @@ def test_a_builder_of_the_users(history, paths, tmp_path):
         run_builder(tmp_path / "none", repository, commit, paths, note=lambda _sentence: None)
 
 
+def boots_here(path):
+    try:
+        return bool(read_boot_image(path).release)
+    except ConfigError:
+        # The cache may hold kernels of other architectures, too.
+        return False
+
+
 def test_a_builders_kernel_is_told_as_the_commits(history, paths, tmp_path):
     host = Path("/boot")
     images = sorted(path for path in host.glob("vmlinuz-*") if path.is_file())
     cached = sorted(Path.home().glob(".cache/kab/kernels/*/vmlinuz"))
-    image_path = next(iter([*images, *cached]), None)
+    image_path = next((path for path in (*images, *cached) if boots_here(path)), None)
     if image_path is None:
         pytest.skip("there is no kernel image on this host")
     count = tmp_path / "count"
@@ -314,10 +323,17 @@ def test_a_builders_kernel_is_told_as_the_commits(history, paths, tmp_path):
     with KernelLibrary(paths) as library:
         first = library.resolve(f"git:{history}@HEAD,builder={script}")
         again = library.resolve(f"git:{history}@HEAD~0,builder={script}")
+        before = library.resolve(f"git:{history}@HEAD~1,builder={script}")
+        step, unknown = library.changes(before, first), library.changes(library.resolve(f"file:{image_path}"), first)
     assert (first.source, first.provenance["title"]) == ("git", "second")
     assert first.name.endswith(f"-g{git(history, 'rev-parse', 'HEAD')[:12]}")
     assert again.digest == first.digest
-    assert count.read_text() == "x\n"
+    assert count.read_text() == "x\n" * 2
+    assert [(change.subject, change.commit) for change in step.changes] == [
+        ("second", git(history, "rev-parse", "HEAD").strip())
+    ]
+    assert step.complete
+    assert not unknown.complete
 
 
 def test_compilers_that_are_not_there(monkeypatch, tmp_path):

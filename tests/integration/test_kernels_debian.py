@@ -21,10 +21,10 @@ from harness.errors import ConfigError, HostError, TransientHostError
 from harness.host.paths import Paths
 from harness.kernels.bootimage import read_boot_image
 from harness.kernels.bzimage import has_pvh_note
-from harness.kernels.debian import DebianSource, debian_settings
+from harness.kernels.debian.catalogue import PackageLayout
+from harness.kernels.debian.lists import DebianLists, debian_settings
 from harness.kernels.library import KernelLibrary
 from harness.kernels.modules import read_module
-from harness.model.kernel import PackageLayout
 from harness.parse.modules import module_name
 
 pytestmark = pytest.mark.integration
@@ -410,5 +410,5 @@ def test_damaged_entry_is_made_anew(mirror, tmp_path):
 def test_keyring_is_missing(mirror, tmp_path):
     settings = replace(debian_settings(), keyring=tmp_path / "none.gpg")
     with pytest.raises(HostError, match=r"none\.gpg") as caught:
-        DebianSource(paths_in(tmp_path), settings=lambda: settings).catalogue()
+        DebianLists(paths_in(tmp_path), settings=lambda: settings).catalogue()
     assert "apt-get install debian-archive-keyring" in caught.value.remedy

@@ -9,8 +9,7 @@ import pytest
 from harness.errors import ConfigError, HostError
 from harness.history.changelog import changes_between
 from harness.host.paths import Paths
-from harness.kernels.changelog import read_changelog
-from harness.kernels.ladder import find_ladder
+from harness.kernels.debian.changelog import read_changelog
 from harness.kernels.library import KernelLibrary
 
 pytestmark = pytest.mark.integration
@@ -30,7 +29,7 @@ def paths(tmp_path_factory):
 
 def test_specs_name_the_rungs_one_by_one(paths):
     with KernelLibrary(paths) as library:
-        ladder = find_ladder(library, ["debian:6.1", "debian:6.12"])
+        ladder = library.ladder(["debian:6.1", "debian:6.12"])
         assert len(ladder.rungs) > 5
         for rung in ladder.rungs[:: len(ladder.rungs) // 4]:
             assert library.show(rung.spec).release == rung.kernel.release
@@ -39,9 +38,9 @@ def test_specs_name_the_rungs_one_by_one(paths):
 
 def test_suites_by_their_role(paths):
     with KernelLibrary(paths) as library:
-        by_role = find_ladder(library, ["debian:*"], suites=["stable-backports"])
+        by_role = library.ladder(["debian:*"], suites=["stable-backports"])
         assert all(any("backports" in suite for suite in rung.kernel.suites) for rung in by_role.rungs)
-        assert find_ladder(library, ["debian:6.12", "debian:stable-backports"]).rungs
+        assert library.ladder(["debian:6.12", "debian:stable-backports"]).rungs
 
 
 @pytest.mark.parametrize(
@@ -49,7 +48,7 @@ def test_suites_by_their_role(paths):
 )
 def test_ends_that_make_no_ladder(paths, ends):
     with KernelLibrary(paths) as library, pytest.raises(ConfigError) as caught:
-        find_ladder(library, ends)
+        library.ladder(ends)
     assert caught.value.remedy
 
 
@@ -74,7 +73,7 @@ def test_printed(paths):
 
 def test_changelog_of_a_fetched_kernel(paths):
     with KernelLibrary(paths) as library:
-        rungs = find_ladder(library, ["debian:5.10.*"], suites=["bullseye-security"]).rungs
+        rungs = library.ladder(["debian:5.10.*"], suites=["bullseye-security"]).rungs
         kernel = library.resolve(rungs[-1].spec)
         step = changes_between(read_changelog(kernel), rungs[-2].kernel.version, kernel.version)
         assert len(step.changes) > 100

@@ -5,6 +5,7 @@ import os
 import platform
 import shutil
 import subprocess
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,11 @@ from harness.errors import ConfigError
 from harness.host.paths import Paths
 from harness.kernels.bootimage import read_boot_image
 from harness.kernels.bzimage import has_pvh_note
-from harness.kernels.debian import DebianSource
+from harness.kernels.debian.lists import DebianLists
+from harness.kernels.debian.spec import parse_debian
 from harness.kernels.library import KernelLibrary
-from harness.kernels.local import LocalSource
+from harness.kernels.local.host import HostSource
 from harness.kernels.modules import read_module
-from harness.parse.kernelspec import parse_kernel_spec
 from harness.parse.modules import module_name
 
 pytestmark = pytest.mark.integration
@@ -34,11 +35,11 @@ def home(tmp_path_factory):
         for name in ("KAB_DEBIAN_MIRROR", "KAB_DEBIAN_SECURITY_MIRROR"):
             patch.delenv(name, raising=False)
         patch.setenv("KAB_DEBIAN_SUITES", "bullseye-security trixie-backports")
-        debian = DebianSource(paths)
+        debian = DebianLists(paths)
         for spec in ("debian:5.10", "debian:trixie-backports"):
             target = folder / spec.split(":")[1]
             target.mkdir()
-            debian.download(debian.choose(parse_kernel_spec(spec)), target, lambda _: None)
+            debian.download(debian.choose(parse_debian(spec, spec.removeprefix("debian:"))), target, lambda _: None)
     return folder
 
 
@@ -176,7 +177,10 @@ def test_built_tree(home, library, tmp_path, order):
 
 def test_host_without_a_kernel(home, tmp_path):
     paths = Paths(cache=home / "cache", state=home / "state")
-    with KernelLibrary(paths, local=LocalSource(tmp_path)) as library, pytest.raises(ConfigError) as caught:
+    with (
+        KernelLibrary(paths, sources=[partial(HostSource, root=tmp_path)]) as library,
+        pytest.raises(ConfigError) as caught,
+    ):
         library.resolve("host")
     assert platform.release() in caught.value.message
 
@@ -188,7 +192,7 @@ def test_host(home, library, tmp_path, monkeypatch):
     shutil.copyfile(packed.vmlinuz, tmp_path / "boot" / f"vmlinuz-{packed.release}")
     shutil.copytree(packed.modules, tmp_path / "lib/modules" / packed.release)
     paths = Paths(cache=home / "cache", state=home / "state")
-    with KernelLibrary(paths, local=LocalSource(tmp_path)) as other:
+    with KernelLibrary(paths, sources=[partial(HostSource, root=tmp_path)]) as other:
         kernel = other.resolve("host")
     assert (kernel.digest, kernel.source) == (packed.digest, "host")
 

@@ -10,7 +10,7 @@ from prebuilt import PrebuiltKernels, make_history
 
 from harness.errors import HostError
 from harness.interfaces import NullProgress
-from harness.kernels.revisions import Revisions
+from harness.kernels.git.revisions import Revisions
 from harness.lab.bench import Session
 from harness.lab.ranges import BuildOptions, git_line
 from harness.model.bisection import BisectionPlan
@@ -18,7 +18,7 @@ from harness.model.experiment import Experiment, TrialSpec
 from harness.model.kernel import Kernel
 from harness.model.source import GitSpec
 from harness.model.trial import Outcome, Trial
-from harness.parse.kernelspec import parse_kernel_spec
+from harness.parse.gitspec import parse_git
 
 pytestmark = pytest.mark.integration
 
@@ -44,7 +44,7 @@ def test_a_builder_that_is_gone_stops_the_search_and_is_waited_for(session: Sess
         boots = 0
 
         def resolve(spec: str) -> Kernel:
-            parsed = parse_kernel_spec(spec)
+            parsed = parse_git(spec, spec.removeprefix("git:"))
             assert isinstance(parsed, GitSpec)
             assert parsed.build.builder is not None
             given = revisions.external(parsed.build.builder, *revisions.commit(parsed))

@@ -19,12 +19,12 @@ from harness.cli.live import LiveProgress
 from harness.cli.progress import JsonProgress, LineProgress
 from harness.errors import ConfigError, ExitCode
 from harness.host.locks import try_lock
-from harness.lab import ranges, search
+from harness.lab import search
 from harness.lab.bench import Session
 from harness.model.bisection import BisectionPlan
 from harness.model.experiment import Experiment
 from harness.model.history import Change, Ladder, Origin, Rung, TreeListing
-from harness.model.kernel import AvailableKernel, PackageLayout
+from harness.model.kernel import AvailableKernel
 from harness.report.bisectlog import read_log, steps_of, write_log
 from harness.run.answer import TreeLister
 from harness.run.evidence import stored_evidence
@@ -258,24 +258,21 @@ class TestCommand:
         def bench(_session: Session, *_: object, **__: object) -> Iterator[SimpleNamespace]:
             yield SimpleNamespace(disks=SimpleNamespace(check=lambda _disk: None), host={})
 
-        def ladder(_library: object, ends: tuple[str, ...], **_: object) -> Ladder:
+        def ladder(ends: tuple[str, ...], **_: object) -> Ladder:
             rungs = plan().rungs[: 19 if ends == ("debian:6.1", "debian:7.2") else 20]
             return Ladder(
                 flavour="cloud-amd64",
                 rungs=tuple(
                     Rung(
                         spec=rung.spec,
-                        kernel=AvailableKernel(
-                            release=rung.release, version=rung.version, flavour="cloud-amd64", suites=(),
-                            layout=PackageLayout.SINGLE, packages=(),
-                        ),
+                        kernel=AvailableKernel(release=rung.release, version=rung.version, flavour="cloud-amd64"),
                     )
                     for rung in rungs
                 ),
             )  # fmt: skip
 
         monkeypatch.setattr(Session, "bench", bench)
-        monkeypatch.setattr(Session, "kernels", None)
+        monkeypatch.setattr(Session, "kernels", SimpleNamespace(ladder=ladder, changes=changes))
         monkeypatch.setattr(Session, "resolve", lambda _session, spec: kernel(spec))
         monkeypatch.setattr(Session, "conditions", lambda _session, _bench: {"accelerator": "tcg"})
         monkeypatch.setattr(
@@ -285,8 +282,6 @@ class TestCommand:
                 loop(session.store, world).ab, progress=session.progress, exclusive=session._exclusive
             ),
         )
-        monkeypatch.setattr(ranges, "find_ladder", ladder)
-        monkeypatch.setattr(search, "changes_of", changes)
         return world
 
     def test_from_options_to_an_answer(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from harness.errors import ConfigError
 from harness.model.source import BuildSettings, GitSpec, Operation, OperationKind
 from harness.parse.gitspec import git_text, is_git_range, parse_git, parse_git_range
-from harness.parse.kernelspec import parse_kernel_spec
 
 pytestmark = pytest.mark.unit
 
@@ -89,8 +88,8 @@ LINUX = Path("~/linux")
     ],
 )
 def test_forms(text, spec):
-    assert parse_kernel_spec(text) == spec
-    assert parse_kernel_spec(git_text(spec)) == spec
+    assert parse_git(text, text.removeprefix("git:")) == spec
+    assert parse_git("", git_text(spec).removeprefix("git:")) == spec
 
 
 @pytest.mark.parametrize(
@@ -167,4 +166,4 @@ OPERATIONS = st.builds(Operation, kind=st.sampled_from(OperationKind), revision=
     )
 )
 def test_what_is_written_is_read_back(spec):
-    assert parse_kernel_spec(git_text(spec)) == spec
+    assert parse_git("", git_text(spec).removeprefix("git:")) == spec

@@ -1,4 +1,4 @@
-"""Kernels that Debian's suites offer: the package lists, filtered and kept where a listing takes milliseconds."""
+"""Debian's package lists, filtered and kept where a listing takes milliseconds."""
 
 import json
 import logging
@@ -16,16 +16,18 @@ from harness.errors import ConfigError, TransientHostError
 from harness.host import locks
 from harness.host.files import write_atomically
 from harness.host.paths import Paths
-from harness.kernels.catalogue import (
+from harness.kernels.debian.catalogue import (
     Catalogue,
+    DebianKernel,
     IncompleteKernel,
     IndexEntry,
-    architecture_meant,
-    architecture_of,
+    PackageLayout,
     build_catalogue,
 )
+from harness.kernels.debian.flavours import architecture_of
+from harness.kernels.debian.spec import DebianSpec
 from harness.model.arch import X86_64, Architecture
-from harness.model.kernel import AvailableKernel, DebianSpec, Package, PackageLayout
+from harness.model.kernel import Package
 from harness.parse.packages import dependency_names, parse_stanzas
 
 _log = logging.getLogger(__name__)
@@ -76,7 +78,7 @@ class _Index:
     key: str
 
 
-class DebianSource:
+class DebianLists:
     """Debian's kernels by way of private APT roots: ``paths.apt`` for amd64, below it one for each other architecture.
 
     The lists of an architecture are fetched when a kernel of it is first asked for.
@@ -114,15 +116,15 @@ class DebianSource:
             _log.warning("%s", error.message)
             return index.catalogue
 
-    def choose(self, spec: DebianSpec) -> AvailableKernel:
+    def choose(self, spec: DebianSpec) -> DebianKernel:
         """The kernel that `spec` means; reads the lists anew before it gives up. Raises ConfigError, HostError."""
-        architecture = architecture_meant(spec)
+        architecture = architecture_of(spec.named_flavour)
         catalogue = self.catalogue(architecture)
-        found = catalogue.choose(spec)
+        found = catalogue.find(spec)
         index = self._indexes.get(architecture.name)
         if found is None and index is not None and time.time() - index.written > _RECHECK_S:
             catalogue = self.refresh(architecture)
-            found = catalogue.choose(spec)
+            found = catalogue.find(spec)
         if found is None:
             raise catalogue.no_match(spec)
         return found
@@ -148,7 +150,7 @@ class DebianSource:
         self._indexes[architecture.name] = index
         return index.catalogue
 
-    def download(self, kernel: AvailableKernel, into: Path, progress: Callable[[int], None]) -> list[Path]:
+    def download(self, kernel: DebianKernel, into: Path, progress: Callable[[int], None]) -> list[Path]:
         """Fetch the packages of `kernel` into a folder, verified. Raises HostError."""
         return self._apt(architecture_of(kernel.flavour)).download(kernel.packages, into, progress)
 
@@ -195,8 +197,8 @@ def _key() -> str:
 
 
 def _from_json(content: Mapping[str, Any]) -> Catalogue:
-    def kernel(fields: Mapping[str, Any]) -> AvailableKernel:
-        return AvailableKernel(
+    def kernel(fields: Mapping[str, Any]) -> DebianKernel:
+        return DebianKernel(
             release=fields["release"],
             version=fields["version"],
             flavour=fields["flavour"],

@@ -3,10 +3,14 @@
 from pathlib import Path
 
 import pytest
+from kernelspecs import parse_kernel_spec
 
 from harness.errors import ConfigError
-from harness.model.kernel import DebianSpec, DebSpec, FileSpec, HostSpec, TreeSpec
-from harness.parse.kernelspec import parse_kernel_spec
+from harness.kernels.debian.spec import DebianSpec
+from harness.kernels.local.deb import DebSpec
+from harness.kernels.local.file import FileSpec
+from harness.kernels.local.host import HostSpec
+from harness.kernels.local.tree import TreeSpec
 
 pytestmark = pytest.mark.unit
 

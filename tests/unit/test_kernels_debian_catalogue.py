@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 from debian.debian_support import Version
+from kernelspecs import parse_kernel_spec
 
 from harness.errors import NoKernelError
-from harness.kernels.catalogue import IndexEntry, build_catalogue, in_series
-from harness.model.kernel import Package, PackageLayout
-from harness.parse.kernelspec import parse_kernel_spec
+from harness.kernels.debian.catalogue import IndexEntry, PackageLayout, build_catalogue, in_series
+from harness.model.kernel import Package
 from harness.parse.packages import dependency_names, parse_stanzas
 
 pytestmark = pytest.mark.unit
@@ -43,7 +43,7 @@ def catalogue():
 
 
 def choose(catalogue, text):
-    found = catalogue.choose(parse_kernel_spec(text))
+    found = catalogue.find(parse_kernel_spec(text))
     return None if found is None else (found.release, found.version)
 
 

@@ -3,20 +3,41 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
 
 from debian.debian_support import Version
 
 from harness.errors import NoKernelError
-from harness.host.architecture import host_architecture
-from harness.model.arch import ARCHITECTURES, Architecture, of_flavour
-from harness.model.kernel import AvailableKernel, DebianSpec, Package, PackageLayout
-from harness.parse.kernelspec import FLAVOURS, flavour_of
+from harness.kernels.cache import source_key
+from harness.kernels.debian.flavours import FLAVOURS, default_flavour, flavour_of
+from harness.kernels.debian.spec import DebianSpec
+from harness.model.arch import ARCHITECTURES
+from harness.model.kernel import AvailableKernel, Package
 
 # "linux-image-6.12.107+deb13-cloud-amd64-unsigned"; the release must not be of another flavour ("-rt-amd64").
 _IMAGE = re.compile(r"linux-image-(?P<release>\d[\w.+~-]*?)(?P<unsigned>-unsigned)?")
 _OTHER_FLAVOURS = tuple(f"-rt-{architecture.debian}" for architecture in ARCHITECTURES)
 _NEARBY = 12
+
+
+class PackageLayout(StrEnum):
+    """How Debian packs a kernel: one ``linux-image`` package up to 6.19, split from 7.0 on."""
+
+    SINGLE = "single"
+    SPLIT = "split"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DebianKernel(AvailableKernel):
+    """One of Debian's kernels. Several may be of one upstream version: for other suites, or with other patches."""
+
+    layout: PackageLayout
+
+    @property
+    def upstream(self) -> str:
+        """Without Debian's revision, "-1"."""
+        return upstream_of(self.version)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,21 +60,21 @@ class IncompleteKernel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Catalogue:
-    """All kernels on offer, oldest first."""
+    """All kernels on offer, oldest first; a ``harness.kernels.source.Listing``."""
 
-    kernels: tuple[AvailableKernel, ...]
+    kernels: tuple[DebianKernel, ...]
     incomplete: tuple[IncompleteKernel, ...] = ()
     # "stable-backports" -> "trixie-backports", as the suites' Release files say.
     suite_aliases: Mapping[str, str] = field(default_factory=dict)
 
-    def choose(self, spec: DebianSpec) -> AvailableKernel | None:
+    def find(self, spec: DebianSpec, suites: Sequence[str] = ()) -> DebianKernel | None:
         """The kernel that `spec` means, the newest where it means several; None when there is none.
 
         A selector is tried as a release, a package version, a suite, a series ("6.12", "6.12.107") and a release
         without its flavour, in this order: "7.3" is a series, though a kernel may call itself "7.3-cloud-amd64".
         """
-        flavour = _flavour(spec)
-        pool = [kernel for kernel in self.kernels if kernel.flavour == flavour]
+        flavour = spec.named_flavour or default_flavour()
+        pool = self.list(flavour=flavour, suites=suites)
         selector = spec.selector
         suite = self.suite_aliases.get(selector, selector)
         for matching in (
@@ -67,10 +88,10 @@ class Catalogue:
                 return matching[-1]
         return None
 
-    def no_match(self, spec: DebianSpec) -> NoKernelError:
-        """The error to raise where ``choose`` found nothing: says what there is nearby."""
-        flavour = _flavour(spec)
-        pool = [kernel for kernel in self.kernels if kernel.flavour == flavour]
+    def no_match(self, spec: DebianSpec, suites: Sequence[str] = ()) -> NoKernelError:
+        """The error to raise where ``find`` found nothing: says what there is nearby."""
+        flavour = spec.named_flavour or default_flavour()
+        pool = self.list(flavour=flavour, suites=suites)
         selector = spec.selector
         for kernel in reversed(self.incomplete):
             if kernel.flavour == flavour and (
@@ -86,6 +107,33 @@ class Catalogue:
             f"no kernel of flavour {flavour} matches debian:{selector}", remedy=_nearby(selector, pool)
         )
 
+    def choose(self, spec: DebianSpec, *, flavour: str | None = None, suites: Sequence[str] = ()) -> DebianKernel:
+        """As ``Listing.choose``."""
+        wanted = replace(spec, flavour=flavour or spec.flavour)
+        found = self.find(wanted, suites)
+        if found is None:
+            raise self.no_match(wanted, suites)
+        return found
+
+    def spec_of(self, kernel: AvailableKernel) -> str:
+        """The release, as people know it; the package version where several packages call themselves so."""
+        if [other.release for other in self.kernels].count(kernel.release) == 1:
+            return f"debian:{kernel.release}"
+        return f"debian:{kernel.version}/{kernel.flavour}"
+
+    def key_of(self, kernel: AvailableKernel) -> str:
+        """As ``Listing.key_of``."""
+        return key_of(kernel)
+
+    def list(self, *, flavour: str | None = None, suites: Sequence[str] = ()) -> tuple[DebianKernel, ...]:
+        """As ``Listing.list``."""
+        wanted = {self.suite_aliases.get(suite, suite) for suite in suites}
+        return tuple(
+            kernel
+            for kernel in self.kernels
+            if (flavour is None or kernel.flavour == flavour) and (not wanted or not wanted.isdisjoint(kernel.suites))
+        )
+
 
 def build_catalogue(entries: Iterable[IndexEntry], suite_aliases: Mapping[str, str] | None = None) -> Catalogue:
     """Group the packages of all suites into kernels.
@@ -96,7 +144,7 @@ def build_catalogue(entries: Iterable[IndexEntry], suite_aliases: Mapping[str, s
     by_name: dict[tuple[str, str], list[IndexEntry]] = {}
     for entry in entries:
         by_name.setdefault((entry.package.name, entry.package.version), []).append(entry)
-    found: dict[tuple[str, str], AvailableKernel] = {}
+    found: dict[tuple[str, str], DebianKernel] = {}
     incomplete: dict[tuple[str, str], IncompleteKernel] = {}
     # Signed names are shorter, so they come first.
     for name, version in sorted(by_name):
@@ -104,7 +152,7 @@ def build_catalogue(entries: Iterable[IndexEntry], suite_aliases: Mapping[str, s
         if release is None or (release, version) in found:
             continue
         kernel = _group(by_name, name, version, release)
-        if isinstance(kernel, AvailableKernel):
+        if isinstance(kernel, DebianKernel):
             found[release, version] = kernel
             incomplete.pop((release, version), None)
         elif kernel is not None:
@@ -116,33 +164,24 @@ def build_catalogue(entries: Iterable[IndexEntry], suite_aliases: Mapping[str, s
     )
 
 
+def key_of(kernel: AvailableKernel) -> str:
+    """What the cache knows a kernel by: the content of its packages, from whichever suite or mirror."""
+    return source_key(*sorted(f"{package.name}={package.version} {package.sha256}" for package in kernel.packages))
+
+
+def upstream_of(version: str) -> str:
+    """The upstream part of a package version: ``6.12.107-1~deb12u1`` is of 6.12.107."""
+    return version.rpartition("-")[0] or version
+
+
 def in_series(version: str, series: str) -> bool:
     """Whether the package `version` is of upstream `series`: ``6.12.107-1`` is of 6, 6.12 and 6.12.107."""
-    upstream = version.rpartition("-")[0] or version
+    upstream = upstream_of(version)
     # "7.3~rc7" is on the way to 7.3.
     return upstream == series or upstream.startswith((f"{series}.", f"{series}~"))
 
 
-def _flavour(spec: DebianSpec) -> str:
-    return spec.flavour or flavour_of(spec.selector) or default_flavour()
-
-
-def default_flavour() -> str:
-    """The flavour that is meant where none is named: the cloud kernels of this host's architecture."""
-    return host_architecture().flavours[0]
-
-
-def architecture_of(flavour: str | None) -> Architecture:
-    """The architecture of a flavour's kernels; this host's for None, or for a flavour that is not known."""
-    return (of_flavour(flavour) if flavour else None) or host_architecture()
-
-
-def architecture_meant(spec: DebianSpec) -> Architecture:
-    """The architecture of the kernel that `spec` means."""
-    return architecture_of(_flavour(spec))
-
-
-def _order(kernel: AvailableKernel | IncompleteKernel) -> tuple[Version, str]:
+def _order(kernel: DebianKernel | IncompleteKernel) -> tuple[Version, str]:
     return Version(kernel.version), kernel.release
 
 
@@ -155,7 +194,7 @@ def _release(name: str) -> str | None:
 
 def _group(
     by_name: Mapping[tuple[str, str], Sequence[IndexEntry]], name: str, version: str, release: str
-) -> AvailableKernel | IncompleteKernel | None:
+) -> DebianKernel | IncompleteKernel | None:
     flavour = flavour_of(release) or default_flavour()
     image = by_name[name, version][0]
     base = f"linux-base-{release}"
@@ -173,7 +212,7 @@ def _group(
         # From 6.16 to 6.18 the changelog alone is in linux-base; not every suite keeps that.
         wanted = [name] + ([base] if (base, version) in by_name else [])
     suites = dict.fromkeys(entry.package.suite for entry in by_name[name, version])
-    return AvailableKernel(
+    return DebianKernel(
         release=release,
         version=version,
         flavour=flavour,

@@ -1,6 +1,6 @@
 """Kernels from git histories: from a spec to a commit, and what is told of it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -47,6 +47,16 @@ class Revisions:
                 )
             self._given[known] = given
         return self._given[known]
+
+    def resolved_configs(self, spec: GitSpec, texts: Sequence[str]) -> list[str]:
+        """What kconfig makes of each configuration in the tree of `spec`, below its fragments; nothing is built.
+
+        Raises ConfigError, HostError, BuildError, DoesNotApplyError.
+        """
+        repository, commit = self.commit(spec)
+        request = self.builder.request(repository, commit, spec.build)
+        self._note(f"resolving {len(texts)} configurations in {commit.short} {printable(commit.title)}")
+        return self.builder.resolve(repository, request, texts)
 
 
 def build_provenance(request: BuildRequest, settings: BuildSettings, command: str) -> dict[str, str]:

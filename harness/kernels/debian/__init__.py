@@ -1,0 +1,1 @@
+"""Kernels of Debian: package lists, the kernels that packages make, and the changes that changelogs tell."""

@@ -1,0 +1,1 @@
+"""Kernels of a git history, built where they are needed."""
