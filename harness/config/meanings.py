@@ -7,6 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from harness.config.workloads import OWN_KEYS
+from harness.model.workload import FIRST_KIND
+from harness.workloads.registry import KINDS
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Meaning:
@@ -90,9 +94,10 @@ FILESYSTEM_MEANINGS = _table(
 
 WORKLOAD_MEANINGS = _table(
     name=Meaning(says="lower-case letters, digits and dashes", needed=True),
-    kind=Meaning(says="what runs it: `fio`", default="fio"),
+    kind=Meaning(says=f"what runs it: {', '.join(f'`{name}`' for name in KINDS)}", default=FIRST_KIND),
     title=Meaning(says="what it does, in half a sentence", needed=True),
     stands_for=Meaning(says="the real application that it stands for, in a sentence", needed=True),
+    **{key.name: Meaning(says=key.says, needed=key.required) for key in OWN_KEYS.values()},
     parameters=Meaning(
         says="mapping of names to values that the template is rendered with; a size becomes bytes, a duration seconds, "
         "`true` and `false` a truth value, a quoted value stays a text"
@@ -110,11 +115,6 @@ WORKLOAD_MEANINGS = _table(
     disk=Meaning(
         says="size that its files need; grows with the parameters `files` times `file_size` and `jobs` times "
         "`log_size`",
-        needed=True,
-    ),
-    template=Meaning(
-        says="of kind `fio`: file name of the job's template, beside the workload's file or else in "
-        "`configs/workloads/`",
         needed=True,
     ),
 )

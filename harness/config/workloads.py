@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from harness import resources
@@ -13,14 +14,12 @@ from harness.errors import ConfigError
 from harness.model.workload import FIRST_KIND, Parameter, Workload
 from harness.parse.suggest import unknown
 from harness.parse.units import duration_text, parse_count, parse_duration, parse_size
+from harness.workloads.kinds import Key
 from harness.workloads.registry import KINDS, kind_named, kind_of, metrics_of
 
-# Of workloads of any kind; each kind has its own besides.
-COMMON_KEYS = (
-    "name",
-    "kind",
-    "title",
-    "stands_for",
+# Of workloads of any kind, in the order to list them in; each kind has its own behind the first ones.
+_FIRST_KEYS = ("name", "kind", "title", "stands_for")
+_OTHER_KEYS = (
     "parameters",
     "warmup",
     "runtime",
@@ -31,7 +30,8 @@ COMMON_KEYS = (
     "modules",
     "disk",
 )
-WORKLOAD_KEYS = tuple(dict.fromkeys((*COMMON_KEYS, *(key.name for kind in KINDS.values() for key in kind.keys))))
+OWN_KEYS: Mapping[str, Key] = MappingProxyType({key.name: key for kind in KINDS.values() for key in kind.keys})
+WORKLOAD_KEYS = (*_FIRST_KEYS, *OWN_KEYS, *_OTHER_KEYS)
 _REQUIRED = ("name", "title", "stands_for", "deciding", "disk")
 
 _NAME = re.compile(r"[a-z][a-z0-9-]*")
@@ -74,7 +74,7 @@ def load_workload(path: Path) -> Workload:
     kind = kind_named(named.text, where=named.where) if named else KINDS[FIRST_KIND]
     document.check_keys(
         "workload",
-        (*COMMON_KEYS, *(key.name for key in kind.keys)),
+        (*_FIRST_KEYS, *(key.name for key in kind.keys), *_OTHER_KEYS),
         required=(*_REQUIRED, *(key.name for key in kind.keys if key.required)),
     )
     values: dict[str, Any] = {"own": {}}

@@ -185,7 +185,7 @@ class Session(StoredSession):
 
 
 def check_job(workload: Workload) -> None:
-    """Render the fio jobs before any boot, and look at them: what cannot work is told at once. Raises ConfigError."""
+    """Render the jobs before any boot, and look at them: what cannot work is told at once. Raises ConfigError."""
     check_jobs(workload)
     job_digest(workload)
 

@@ -19,6 +19,8 @@ class Key:
     """
 
     name: str
+    # What it is, for the documents; Markdown.
+    says: str
     required: bool = False
 
 

@@ -64,7 +64,7 @@ class Turns:
             name="squeaks", unit="", direction=Direction.LOWER, title="squeaks", witness=True, meaning="near 0: oil"
         ),
     )
-    keys = (Key(name="sound", required=True), Key(name="oils"))
+    keys = (Key(name="sound", says="a noise", required=True), Key(name="oils", says="names"))
     artifacts = ("turns-script",)
     output_type = "txt"
 

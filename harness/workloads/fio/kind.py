@@ -46,7 +46,13 @@ class Fio:
 
     name = "fio"
     metrics = METRICS
-    keys = (Key(name="template", required=True),)
+    keys = (
+        Key(
+            name="template",
+            says="file name of the fio template: beside the workload's file, or else in `configs/workloads/`",
+            required=True,
+        ),
+    )
     artifacts = ("fio-job", "fio-layout-job")
     output_type = "json"
 
