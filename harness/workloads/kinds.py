@@ -96,6 +96,8 @@ class WorkDone:
     # Reads and writes completed.
     ios: int = 0
     written_bytes: int = 0
+    # Run times of all its threads together, seconds: what time spent waiting is a share of.
+    thread_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,7 @@ def test_values_of_one_recording():
     result = parse_fio(recorded("3.33", "database-pages"))
     raw = json.loads(recorded("3.33", "database-pages"))["jobs"][0]
     assert result.ios == raw["read"]["total_ios"] + raw["write"]["total_ios"] == 7520
+    assert result.thread_s == raw["job_runtime"] / 1000
     assert result.written_bytes == 37617664
     assert result.metrics["sync_latency_p99"] == pytest.approx(3162.112)
     cpu_ms = (raw["usr_cpu"] + raw["sys_cpu"]) / 100 * raw["job_runtime"]

@@ -116,7 +116,7 @@ class Fio:
         found = parse_fio(ran.output)
         return Reading(
             samples=found.metrics,
-            done=WorkDone(ios=found.ios, written_bytes=found.written_bytes),
+            done=WorkDone(ios=found.ios, written_bytes=found.written_bytes, thread_s=found.thread_s),
             facts={"fio": found.version},
         )
 

@@ -9,6 +9,7 @@ from harness.parse.guestjson import Fields, read_report
 _MIB = 1024 * 1024
 _KIB = 1024
 _NS_PER_US = 1000.0
+_MS_PER_S = 1000.0
 # Metric suffix -> fio's name of the percentile.
 _PERCENTILES = {"p50": "50.000000", "p99": "99.000000", "p99_9": "99.900000"}
 
@@ -24,6 +25,8 @@ class FioResult:
     # Reads and writes completed, and bytes written.
     ios: int
     written_bytes: int
+    # Run times of all threads together, seconds; 0 where fio (3.1) does not tell.
+    thread_s: float
 
 
 def parse_fio(text: str) -> FioResult:
@@ -57,6 +60,7 @@ def parse_fio(text: str) -> FioResult:
         metrics=metrics,
         ios=ios,
         written_bytes=sides["write"].count("io_bytes"),
+        thread_s=(job.number("job_runtime") or 0.0) / _MS_PER_S,
     )
 
 
