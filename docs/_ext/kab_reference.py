@@ -68,24 +68,34 @@ def settings() -> str:
 
 
 def metrics() -> str:
-    """A table for each role of metrics (a speed, a witness) and each source of them (a kind of workload, a probe)."""
-    groups: dict[tuple[bool, tuple[str, ...]], list[MetricRow]] = {}
-    for row in metric_table():
-        groups.setdefault((row.role.startswith("witness"), row.sources), []).append(row)
-    return "\n".join(_metrics(is_witness, sources, rows) for (is_witness, sources), rows in groups.items())
+    """Two tables: speeds, and witnesses with how to read them."""
+    rows = metric_table()
+    speeds = (
+        (code(row.name), row.title, f"{row.unit or 'a ratio'}, {row.direction}", _sources(row))
+        for row in rows
+        if row.role == "deciding"
+    )
+    others = (
+        (code(row.name), f"{row.title}; {row.unit or 'a ratio'}", _reading(row), _sources(row))
+        for row in rows
+        if row.role != "deciding"
+    )
+    return (
+        "## Speeds\n\n"
+        + table(("metric", "what it is", "unit, better", "from"), speeds)
+        + "\n## Witnesses\n\n"
+        + table(("metric", "what it is; unit", "how to read it", "from"), others)
+    )
 
 
-def _metrics(is_witness: bool, sources: Sequence[str], rows: Sequence[MetricRow]) -> str:
-    title = f"## {'Witnesses' if is_witness else 'Speeds'} from {' and '.join(code(source) for source in sources)}\n\n"
-    if is_witness:
-        cells = ((code(row.name), f"{row.title}; {row.unit or 'a number'}{_never(row)}", row.meaning) for row in rows)
-        return title + table(("metric", "what it is; unit", "how to read it"), cells)
-    cells = ((code(row.name), row.title + _never(row), f"{row.unit or 'a number'}, {row.direction}") for row in rows)
-    return title + table(("metric", "what it is", "unit, better"), cells)
+def _reading(row: MetricRow) -> str:
+    never = {"witness, never deciding": "Never decides.", "shown only": "Never decides."}.get(row.role, "")
+    return "; ".join(text for text in (row.meaning, never) if text)
 
 
-def _never(row: MetricRow) -> str:
-    return "; never decides" if row.role in ("shown only", "witness, never deciding") else ""
+def _sources(row: MetricRow) -> str:
+    """The kinds of workloads and the probes that yield it."""
+    return ", ".join(code(source) for source in row.sources)
 
 
 def workloads() -> str:
