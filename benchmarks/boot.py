@@ -21,7 +21,7 @@ from tempfile import TemporaryDirectory
 from harness.cli.progress import LineProgress
 from harness.errors import HostError
 from harness.host import process
-from harness.lab.bench import Session
+from harness.lab import Lab
 from harness.model.experiment import DEFAULT_DISK, DEFAULT_FILESYSTEM
 from harness.model.guest import Accelerator, GuestSpec
 from harness.model.kernel import Kernel
@@ -107,15 +107,16 @@ def main() -> None:
 
     with (
         TemporaryDirectory(prefix="kab-bench-") as name,
-        Session(LineProgress(sys.stderr)) as session,
+        Lab(progress=LineProgress(sys.stderr)) as lab,
         installed_vng(options.vng, Path(name)) if options.series else nullcontext(Path()) as vng,
     ):
-        cloud = [session.resolve(spec) for spec in (*(f"debian:{series}" for series in options.series), *options.spec)]
-        full = [session.resolve(f"debian:{series}/amd64") for series in options.series]
+        cloud = [lab.resolve(spec) for spec in (*(f"debian:{series}" for series in options.series), *options.spec)]
+        full = [lab.resolve(f"debian:{series}/amd64") for series in options.series]
         with (
             modules_in_place(full),
-            session.bench(cloud[0], accelerator=options.accel, connect=None, destroy_data="") as bench,
+            lab.bench(accelerator=options.accel) as opened,
         ):
+            bench = opened.ready(cloud[0])
             taken_s: dict[tuple[str, str], list[float]] = {}
             for number in range(options.rounds + 1):
                 for kernel in (*cloud, *full):

@@ -35,10 +35,9 @@ def ab(file: str | None, fresh: bool, progress: str, **options: Any) -> int:
     Kernels are named as debian:6.12 (newest of a series), debian:7.2.12+deb13-cloud-amd64 (one package),
     debian:trixie-backports (newest of a suite), deb:FILE, file:BZIMAGE[,modules=DIR], tree:DIR or host.
     """
-    from harness.cli.reports import Reports
-    from harness.cli.runreport import tell_run
+    from harness.cli.lab import open_lab
+    from harness.cli.reports import Reports, tell
     from harness.config import find_experiment, load_experiment, request_from_options
-    from harness.lab.bench import Session
 
     destroy_data = options.pop("destroy_data")
     request = request_from_options(options)
@@ -46,9 +45,9 @@ def ab(file: str | None, fresh: bool, progress: str, **options: Any) -> int:
         request = request.over(load_experiment(find_experiment(file)))
     reports = Reports(json=request.json, html=request.html)
     reports.check()
-    with make_progress(ProgressMode(progress)) as display, Session.open(display) as session:
-        run, decision = session.run_ab(request, destroy_data=destroy_data, fresh=fresh, command=_command())
-    tell_run(session, run, decision, reports)
+    with make_progress(ProgressMode(progress)) as display, open_lab(display) as lab:
+        run, decision = lab.compare(request, destroy_data=destroy_data, fresh=fresh, command=_command())
+    tell(lab.report(run.id), reports)
     return decision.verdict.exit_code
 
 

@@ -8,7 +8,6 @@ import click
 
 from harness.cli.display import ProgressMode, make_progress
 from harness.cli.options import build_options, experiment_options, progress_option, tree_option
-from harness.interfaces import NullProgress
 from harness.model.bisection import EdgeWish
 from harness.model.guest import MIB
 
@@ -98,41 +97,42 @@ def run(ends: tuple[str, ...], file: str | None, progress: str, **options: Any) 
     compared boot by boot. The same command, given again, continues where it stopped. --max-boots counts the boots of
     ends and search [80]; each proof has up to 40 of its own.
     """
-    from harness.cli.reports import Reports
-    from harness.cli.searchreport import tell
+    from harness.cli.lab import open_lab
+    from harness.cli.reports import Reports, tell
     from harness.config import find_experiment, load_experiment, request_from_options
-    from harness.lab.bench import Session
     from harness.lab.ranges import BuildOptions
-    from harness.lab.search import Asked, search
+    from harness.lab.search import SearchRequest
 
     destroy_data = options.pop("destroy_data")
     mail = options.pop("mail")
-    series, configs = options.pop("series"), options.pop("config_diff")
-    asked = Asked(
-        ends=ends,
-        build=BuildOptions(**{name: options.pop(name) for name in ("config", "fragments", "compiler", "builder")}),
-        series=series,
-        config_diff=(Path(configs[0]), Path(configs[1])) if configs else None,
-        **{name: options.pop(name) for name in _ASKED},
-    )
-    if asked.ladder and ends:
+    configs = options.pop("config_diff")
+    said = {name: options.pop(name) for name in _OF_SEARCH}
+    build = BuildOptions(**{name: options.pop(name) for name in ("config", "fragments", "compiler", "builder")})
+    if said["ladder"] and ends:
         raise click.UsageError("give FROM and TO, or --ladder, not both")
     request = request_from_options(options)
     if file is not None:
         request = request.over(load_experiment(find_experiment(file)))
     reports = Reports(html=request.html, json=request.json, mail=Path(mail) if mail else None)
     reports.check()
-    with make_progress(ProgressMode(progress)) as display, Session.open(display) as session:
-        found, outcome = search(session, request, asked, destroy_data=destroy_data, command=("kab", *sys.argv[1:]))
-    tell(session, found.id, outcome, reports)
+    wanted = SearchRequest(
+        experiment=request,
+        ends=ends,
+        edges=EdgeWish(said.pop("edges")),
+        build=build,
+        config_diff=(Path(configs[0]), Path(configs[1])) if configs else None,
+        **said,
+    )
+    with make_progress(ProgressMode(progress)) as display, open_lab(display) as lab:
+        found, outcome = lab.search(wanted, destroy_data=destroy_data, command=("kab", *sys.argv[1:]))
+    tell(lab.report_search(found.id, outcome=outcome), reports)
     return outcome.answer.exit_code
 
 
 # Of a search's log; one of hundreds of boots has a few hundred KiB.
 _LOG_BYTES = 64 * MIB
-# Of a commit's hash, as git has it.
-_LEAST_DIGITS = 7
-_ASKED = (
+_OF_SEARCH = (
+    "series",
     "ladder",
     "flavour",
     "suites",
@@ -153,18 +153,13 @@ _ASKED = (
 @click.argument("run", required=False)
 def status(run: str | None) -> None:
     """Show the strip of a search, and what comes next."""
-    from harness.bisect.fold import stand
-    from harness.bisect.view import view_of
+    from harness.cli.lab import open_lab
     from harness.cli.strip import edges_sentence, next_sentence, strip_line
-    from harness.lab.lab import StoredSession
-    from harness.lab.storedsearch import stored_search
-    from harness.workloads.registry import METRICS
 
-    with StoredSession(NullProgress()) as session:
-        found, evidence = stored_search(session, run)
-        outcome = session.store.bisections.outcome(found.id)
-        view = view_of(evidence.plan, stand(evidence, METRICS))
-    click.echo(f"{found.id}  {outcome.answer if outcome else 'unfinished'}  {view.boots} boots")
+    with open_lab() as lab:
+        search = lab.stored_search(run)
+        view, outcome = search.view(), search.outcome
+    click.echo(f"{search.run.id}  {outcome.answer if outcome else 'unfinished'}  {view.boots} boots")
     click.echo(strip_line(view))
     click.echo(edges_sentence(view))
     if outcome is None:
@@ -181,19 +176,15 @@ def status(run: str | None) -> None:
 @tree_option
 def report(run: str | None, html: Path | None, json: Path | None, mail: Path | None, tree: Path | None) -> int:
     """Report on a search again, from what is stored. The exit status is its answer's."""
-    from harness.cli.reports import Reports
-    from harness.cli.searchreport import tell
-    from harness.errors import ExitCode
-    from harness.lab.lab import StoredSession
-    from harness.lab.storedsearch import stored_search
+    from harness.cli.lab import open_lab
+    from harness.cli.reports import Reports, tell
 
     reports = Reports(html=html, json=json, mail=mail)
     reports.check()
-    with StoredSession(NullProgress()) as session:
-        found, _ = stored_search(session, run)
-        outcome = session.store.bisections.outcome(found.id)
-        tell(session, found.id, outcome, reports, tree=tree)
-    return outcome.answer.exit_code if outcome else ExitCode.CANNOT_TELL
+    with open_lab() as lab:
+        told = lab.report_search(run, tree=tree)
+        tell(told, reports)
+    return told.exit_code
 
 
 @bisect.command()
@@ -201,31 +192,21 @@ def report(run: str | None, html: Path | None, json: Path | None, mail: Path | N
 @click.option("--git", is_flag=True, help="Instead, what `git bisect replay` reads: the edges between commits.")
 def log(run: str | None, git: bool) -> None:
     """Print every boot of a search, with what it was made for, as text that `replay` reads."""
-    from harness.lab.lab import StoredSession
-    from harness.lab.storedsearch import stored_search
-    from harness.report.bisectlog import write_log
+    from harness.cli.lab import open_lab
 
-    with StoredSession(NullProgress()) as session:
-        if git:
-            from harness.cli.searchreport import git_log
-
-            click.echo(git_log(session, run), nl=False)
-            return
-        found, evidence = stored_search(session, run)
-    click.echo(write_log(found.id, evidence), nl=False)
+    with open_lab() as lab:
+        search = lab.stored_search(run)
+    click.echo(search.git_log() if git else search.log(), nl=False)
 
 
 @bisect.command()
 @click.argument("file", type=click.Path(path_type=Path, allow_dash=True))
 def replay(file: Path) -> None:
     """Make the search of a log FILE again, without a boot: every step, and what is believed at its end."""
-    from harness.bisect.fold import stand
-    from harness.bisect.view import view_of
     from harness.cli.strip import edges_sentence, next_sentence, strip_line
     from harness.config.textfile import read_text_file
     from harness.errors import ConfigError
-    from harness.report.bisectlog import read_log, steps_of
-    from harness.workloads.registry import METRICS
+    from harness.lab.searches import replay as replayed
 
     if file == Path("-"):
         try:
@@ -234,10 +215,8 @@ def replay(file: Path) -> None:
             raise ConfigError(f"cannot read stdin: {error}") from error
     else:
         text = read_text_file(file, most_bytes=_LOG_BYTES)
-    evidence = read_log(text, METRICS)
     view = None
-    for step in steps_of(evidence):
-        view = view_of(step.plan, stand(step, METRICS))
+    for view in replayed(text):
         click.echo(f"{view.boots:>4}  {strip_line(view)}  {next_sentence(view)}")
     if view is not None:
         click.echo(edges_sentence(view))
@@ -249,30 +228,8 @@ def replay(file: Path) -> None:
 @click.option("--reason", default="by hand", show_default=True, help="Why, for the report.")
 def skip(spec: str, undo: bool, reason: str) -> None:
     """Take the kernel SPEC (or its rung's number) out of the newest unfinished search; it may be running."""
-    from harness.errors import ConfigError
-    from harness.lab.lab import StoredSession
-    from harness.lab.storedsearch import stored_search
-    from harness.model.bisection import Mark
+    from harness.cli.lab import open_lab
 
-    with StoredSession(NullProgress()) as session:
-        newest = session.store.bisections.newest(unfinished=True)
-        if newest is None:
-            raise ConfigError("there is no unfinished search", remedy="Begin one with `kab bisect FROM TO`.")
-        found, evidence = stored_search(session, newest)
-        plan = evidence.plan
-        rungs = [
-            index
-            for index, rung in enumerate(plan.rungs)
-            if spec.removeprefix(f"{rung.spec.partition(':')[0]}:")
-            in {str(index), rung.release, rung.version, rung.spec.partition(":")[2]}
-            or (rung.commit is not None and len(spec) >= _LEAST_DIGITS and rung.commit.sha.startswith(spec))
-        ]
-        if len(rungs) != 1:
-            known = ", ".join(rung.spec for rung in plan.rungs)
-            raise ConfigError(f"{spec} is not a kernel of search {found.id}", remedy=f"Its ladder: {known}.")
-        (rung,) = rungs
-        if rung in {0, plan.last}:
-            raise ConfigError(f"{spec} is an end of the ladder", remedy="Name another end instead of skipping it.")
-        mark = Mark(rung=rung, skip=not undo, reason=reason, after_trials=len(found.trials))
-        session.store.bisections.add_mark(found.id, mark)
-    click.echo(f"{plan.rungs[rung].release} is {'back in' if undo else 'out of'} search {found.id}", err=True)
+    with open_lab() as lab:
+        search, release = lab.skip(spec, undo=undo, reason=reason)
+    click.echo(f"{release} is {'back in' if undo else 'out of'} search {search.id}", err=True)

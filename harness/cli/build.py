@@ -1,7 +1,6 @@
 """``kab build``: a kernel from a revision of a git history."""
 
 import time
-from dataclasses import replace
 
 import click
 
@@ -33,23 +32,17 @@ def build(
 
     Your work tree is not touched. The first build of a tree takes minutes; later ones make what changed.
     """
-    from harness.errors import ConfigError
-    from harness.lab.bench import Session
+    from harness.cli.lab import open_lab
     from harness.lab.ranges import BuildOptions
-    from harness.parse.gitspec import FORM, git_text, parse_git
 
-    if not spec.startswith("git:"):
-        raise ConfigError(f"`{spec}` is nothing that can be built", remedy=f"Write {FORM}.")
-    parsed = parse_git(spec, spec.removeprefix("git:"))
-    wanted = BuildOptions(config=config, fragments=fragments, compiler=compiler, builder=builder).over(parsed.build)
-    full = git_text(replace(parsed, build=wanted))
+    options = BuildOptions(config=config, fragments=fragments, compiler=compiler, builder=builder)
     since = time.monotonic()
-    with make_progress(ProgressMode(progress)) as display, Session.open(display) as session:
-        kernel = session.resolve(full)
+    with make_progress(ProgressMode(progress)) as display, open_lab(display) as lab:
+        kernel = lab.build(spec, options)
     taken_s = time.monotonic() - since
     click.echo(printable(f"{kernel.name}  {kernel.provenance.get('title', '')}"))
     facts = {
-        "spec": full,
+        "spec": kernel.spec,
         "release": kernel.release,
         "image": f"{kernel.vmlinuz} ({kernel.vmlinuz.stat().st_size / MIB:.1f} MiB)",
         "digest": kernel.digest,

@@ -5,7 +5,6 @@ from rich.console import Console
 from rich.text import Text
 
 from harness.errors import ExitCode
-from harness.interfaces import NullProgress
 
 _MARK = {"ok": ("ok", "green"), "warn": ("warn", "yellow"), "fail": ("FAIL", "red")}
 
@@ -16,16 +15,11 @@ def doctor() -> int:
 
     Exit status 0, or 131 when something must be mended first.
     """
-    from harness.doctor import examine
-    from harness.guest.accelerator import remembered_accelerator
-    from harness.lab.lab import StoredSession
+    from harness.cli.lab import open_lab
     from harness.model.check import CheckStatus
 
-    with StoredSession(NullProgress()) as session:
-        checks = examine(
-            session.paths,
-            remembered=lambda: remembered_accelerator(session.paths),
-        )
+    with open_lab() as lab:
+        checks = lab.examine()
     console = Console(highlight=False)
     width = max(len(check.name) for check in checks)
     for check in checks:

@@ -7,6 +7,7 @@ import traceback
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -17,15 +18,19 @@ from harness.errors import ExitCode, KabError
 from harness.host.paths import default_paths
 from harness.parse.foreign import printable
 
+if TYPE_CHECKING:
+    from harness.cli.lab import MakeLab
 
-def run_command(argv: Sequence[str]) -> int:
+
+def run_command(argv: Sequence[str], *, make_lab: "MakeLab | None" = None) -> int:
     """Run ``kab`` with the words `argv` and return its exit status (see ExitCode).
 
+    Verbs work in the laboratory that `make_lab` makes, else in this user's.
     Once a signal has asked for the end (``interruption``), it is INTERRUPTED, whatever else became of the command.
     """
     interruption.install()
     try:
-        return _run(argv)
+        return _run(argv, make_lab)
     except BaseException:
         # After a hang-up not even the message can be written.
         if interruption.requested():
@@ -35,13 +40,13 @@ def run_command(argv: Sequence[str]) -> int:
         interruption.settle()
 
 
-def _run(argv: Sequence[str]) -> int:
+def _run(argv: Sequence[str], make_lab: "MakeLab | None") -> int:
     try:
         check_words(argv, os.environ)
         with interruption.goes_first():
             from harness.cli.app import kab
 
-            result = kab.main(args=list(argv), prog_name="kab", standalone_mode=False)
+            result = kab.main(args=list(argv), prog_name="kab", standalone_mode=False, obj=make_lab)
             status = result if isinstance(result, int) else ExitCode.GOOD
             interruption.check()
     except SystemExit as error:

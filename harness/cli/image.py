@@ -4,7 +4,6 @@ import click
 
 from harness.cli.display import ProgressMode, make_progress
 from harness.cli.options import progress_option
-from harness.interfaces import NullProgress
 from harness.model.guest import MIB
 
 
@@ -17,19 +16,19 @@ def image() -> None:
 @progress_option
 def build(progress: str) -> None:
     """Build the image, unless the one of this recipe is there."""
-    from harness.lab.lab import StoredSession
+    from harness.cli.lab import open_lab
 
-    with make_progress(ProgressMode(progress)) as display, StoredSession(display) as session:
-        built = session.images.ensure(progress=display.note)
+    with make_progress(ProgressMode(progress)) as display, open_lab(display) as lab:
+        built = lab.images.ensure(progress=display.note)
     click.echo(f"{built.name}  {built.size_bytes / MIB:.0f} MiB  {built.path}")
 
 
 @image.command("list")
 def list_images() -> None:
     """List the images in the cache."""
-    from harness.lab.lab import StoredSession
+    from harness.cli.lab import open_lab
 
-    with StoredSession(NullProgress()) as session:
-        for found in session.images.all():
-            mark = "current" if found.recipe_digest == session.images.recipe_digest else "old"
+    with open_lab() as lab:
+        for found in lab.images.all():
+            mark = "current" if found.recipe_digest == lab.images.recipe_digest else "old"
             click.echo(f"{found.name}  {found.size_bytes / MIB:.0f} MiB  {mark}  {found.path}")

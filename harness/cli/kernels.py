@@ -44,11 +44,11 @@ def kernels() -> None:
 @click.option("--cached", is_flag=True, help="Only those in the cache.")
 def list_kernels(flavour: str | None, suites: tuple[str, ...], cached: bool) -> None:
     """List the kernels on offer, ordered by version: those of Debian's suites."""
-    from harness.lab.lab import StoredSession
+    from harness.cli.lab import open_lab
 
-    with make_progress(ProgressMode.LINES) as progress, StoredSession(progress) as session:
+    with make_progress(ProgressMode.LINES) as progress, open_lab(progress) as lab:
         table = new_table("version", "spec", "suites", ">MiB", "cached")
-        for offer in session.kernels.offers(flavour, suites):
+        for offer in lab.kernels.offers(flavour, suites):
             kernel = offer.kernel
             if cached and not kernel.cached:
                 continue
@@ -67,11 +67,11 @@ def list_kernels(flavour: str | None, suites: tuple[str, ...], cached: bool) -> 
 @progress_option
 def fetch(specs: tuple[str, ...], progress: str) -> None:
     """Bring kernels into the cache."""
-    from harness.lab.lab import StoredSession
+    from harness.cli.lab import open_lab
 
-    with make_progress(ProgressMode(progress)) as display, StoredSession(display) as session:
+    with make_progress(ProgressMode(progress)) as display, open_lab(display) as lab:
         for spec in specs:
-            kernel = session.resolve(spec)
+            kernel = lab.resolve(spec)
             click.echo(f"{printable(spec)}  {printable(kernel.release)}  {kernel.digest[:16]}")
 
 
@@ -79,11 +79,11 @@ def fetch(specs: tuple[str, ...], progress: str) -> None:
 @click.argument("spec")
 def show(spec: str) -> None:
     """Show what SPEC names, without fetching it."""
-    from harness.lab.lab import StoredSession
+    from harness.cli.lab import open_lab
     from harness.model.kernel import Kernel
 
-    with make_progress(ProgressMode.LINES) as progress, StoredSession(progress) as session:
-        found = session.kernels.show(spec)
+    with make_progress(ProgressMode.LINES) as progress, open_lab(progress) as lab:
+        found = lab.kernels.show(spec)
     if isinstance(found, Kernel):
         facts = {
             "release": found.release,
@@ -119,23 +119,23 @@ def verify(specs: tuple[str, ...], every: bool) -> int:
 
     Each run does the same for its kernels before their first boot. The exit status is 131 where something is damaged.
     """
+    from harness.cli.lab import open_lab
     from harness.errors import ExitCode
     from harness.kernels.cache import listed
-    from harness.lab.lab import StoredSession
 
     if specs and every:
         raise click.UsageError("SPEC and --all exclude one another.")
     told: list[tuple[str, str, str]] = []
-    with make_progress(ProgressMode.LINES) as progress, StoredSession(progress) as session:
-        for found in session.kernels.verify(specs):
+    with make_progress(ProgressMode.LINES) as progress, open_lab(progress) as lab:
+        for found in lab.kernels.verify(specs):
             state = f"damaged: {listed(found.damaged)}" if found.damaged else "fine"
             if found.damaged:
                 state += "; removed" if found.removed else "; another kab uses it: end that one, and verify again"
             told.append((found.release or "(unknown)", found.digest[:16], state))
-        for image in session.images.all() if not specs else ():
-            damaged = session.images.damage(image)
+        for image in lab.images.all() if not specs else ():
+            damaged = lab.images.damage(image)
             if damaged:
-                session.images.remove(image)
+                lab.images.remove(image)
             told.append((image.name, "", f"damaged: {listed(damaged)}; removed" if damaged else "fine"))
     table = new_table("kernel or image", "digest", "state")
     for row in told:
@@ -165,10 +165,10 @@ def ladder(ends: tuple[str, ...], flavour: str | None, suites: tuple[str, ...], 
 
     A spec names one kernel, the newest where it fits several: the ladder from debian:6.1 begins with the newest 6.1.
     """
-    from harness.lab.lab import StoredSession
+    from harness.cli.lab import open_lab
 
-    with make_progress(ProgressMode.LINES) as progress, StoredSession(progress) as session:
-        found = session.kernels.ladder(ends, flavour=flavour, suites=suites, every=every)
+    with make_progress(ProgressMode.LINES) as progress, open_lab(progress) as lab:
+        found = lab.kernels.ladder(ends, flavour=flavour, suites=suites, every=every)
     table = new_table(">rung", "version", "spec", "suites", ">MiB", "cached")
     for index, rung in enumerate(found.rungs):
         table.add_texts(

@@ -1,17 +1,11 @@
 """``kab runs`` and ``kab report``: what is stored, again, later, elsewhere."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
 from harness.cli.tables import new_table, print_table
-from harness.interfaces import NullProgress
 from harness.parse.foreign import printable
-
-if TYPE_CHECKING:
-    from harness.cli.reports import Reports
-    from harness.lab.lab import StoredSession
 
 # More than anybody stores; a database takes no number without end.
 MOST_RUNS = 1_000_000
@@ -28,20 +22,20 @@ MOST_RUNS = 1_000_000
 )
 def runs(limit: int) -> None:
     """List the stored runs; those that cannot be read are named below the others."""
-    from harness.lab.lab import StoredSession
+    from harness.cli.lab import open_lab
     from harness.store.damage import DamagedError
 
     damaged: list[DamagedError] = []
-    with StoredSession(NullProgress()) as session:
-        found = session.store.runs(limit)
-        damaged += session.store.damaged(limit)
+    with open_lab() as lab:
+        found = lab.store.runs(limit)
+        damaged += lab.store.damaged(limit)
         if not found and not damaged:
             click.echo("No runs are stored yet; `kab ab BASELINE CANDIDATE` makes one.", err=True)
             return
         table = new_table("run", "created", "verb", "workload", "baseline", "candidate", "verdict")
         for run in found:
             try:
-                decision, outcome = session.store.decision(run.id), session.store.bisections.outcome(run.id)
+                decision, outcome = lab.store.decision(run.id), lab.store.bisections.outcome(run.id)
                 ended = str(decision.verdict if decision else outcome.answer if outcome else "unfinished")
             except DamagedError as error:
                 damaged.append(error)
@@ -67,26 +61,12 @@ def runs(limit: int) -> None:
 @click.option("--json", "json", type=click.Path(path_type=Path), metavar="FILE", help="Write it as JSON (`-`: stdout).")
 def report(run: str, html: Path | None, json: Path | None) -> int:
     """Report on a stored RUN: its id, the beginning of one, or `last`. The exit status is its verdict's."""
-    from harness.cli.reports import Reports
-    from harness.cli.runreport import tell_run
-    from harness.errors import ExitCode
-    from harness.lab.lab import StoredSession
+    from harness.cli.lab import open_lab
+    from harness.cli.reports import Reports, tell
 
     reports = Reports(html=html, json=json)
     reports.check()
-    with StoredSession(NullProgress()) as session:
-        stored = session.store.run(run)
-        if stored.verb == "bisect":
-            return _report_search(session, stored.id, reports)
-        decision = session.store.decision(stored.id)
-        tell_run(session, stored, decision, reports)
-    return decision.verdict.exit_code if decision else ExitCode.CANNOT_TELL
-
-
-def _report_search(session: "StoredSession", run_id: str, reports: "Reports") -> int:
-    from harness.cli.searchreport import tell
-    from harness.errors import ExitCode
-
-    outcome = session.store.bisections.outcome(run_id)
-    tell(session, run_id, outcome, reports)
-    return outcome.answer.exit_code if outcome else ExitCode.CANNOT_TELL
+    with open_lab() as lab:
+        told = lab.report(run)
+        tell(told, reports)
+    return told.exit_code

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 import click
 
@@ -68,6 +69,36 @@ class Reports:
     def _named(self) -> dict[str, Path]:
         named = {"mail": self.mail, "json": self.json, "html": self.html}
         return {option: path for option, path in named.items() if path is not None}
+
+
+@runtime_checkable
+class Mailed(Protocol):
+    """A report that can be a mail, too."""
+
+    def mail(self) -> str:
+        """For the kernel's lists."""
+
+
+class Report(Protocol):
+    """What ``tell`` tells."""
+
+    def text(self) -> str:
+        """For a terminal."""
+
+    def json(self) -> str:
+        """For a program."""
+
+    def html(self) -> str:
+        """For a browser."""
+
+
+def tell(report: Report, reports: Reports) -> None:
+    """Print the summary of a stored run (to stderr where a report takes stdout), and write the reports asked for."""
+    click.echo(report.text(), err=reports.take_stdout)
+    made = {"json": report.json, "html": report.html}
+    if isinstance(report, Mailed):
+        made["mail"] = report.mail
+    reports.write(made)
 
 
 def _is_stdout(path: Path) -> bool:

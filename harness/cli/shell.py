@@ -25,10 +25,10 @@ def shell(spec: str, command: tuple[str, ...], **options: Any) -> int:
     The exit status is the command's (1 where that would be one of kab's own). The guest is gone afterwards.
     """
     from harness.cli.guestshell import run_shell
+    from harness.cli.lab import open_lab
     from harness.config import request_from_options
-    from harness.lab.bench import Session
 
     destroy_data = options.pop("destroy_data")
     request = request_from_options(options)
-    with make_progress(ProgressMode.LINES) as display, Session(display) as session:
-        return run_shell(session, spec, request, command, destroy_data=destroy_data)
+    with make_progress(ProgressMode.LINES) as display, open_lab(display) as lab:
+        return run_shell(lab, spec, request, command, destroy_data=destroy_data)

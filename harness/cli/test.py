@@ -36,43 +36,27 @@ def test(
     destroy_data: str, progress: str,
 ) -> int:  # fmt: skip
     """Boot the kernel SPEC a few times with a stored run's experiment: like its fast side, or like its slow one?"""
+    from harness.cli.lab import open_lab
+    from harness.config import request_from_options
     from harness.errors import ConfigError
-    from harness.lab.bench import Session, check_job
     from harness.parse.foreign import printable
     from harness.parse.units import parse_fraction
-    from harness.render.jobidentity import job_condition
-    from harness.run.classify import ClassifyLoop, check_conditions, sides_of_ab, sides_of_search
-    from harness.run.evidence import stored_evidence
-    from harness.workloads.registry import METRICS
 
     allowed = 0.01 if error is None else parse_fraction(error)
     if not 0 < allowed < 0.5:
         raise ConfigError(f"--error {error}: it must lie between 0% and 50%")
-    with make_progress(ProgressMode(progress)) as display, Session.open(display) as session:
-        stored = session.store.run(like)
-        plan = session.store.bisections.plan(stored.id)
-        if plan is None:
-            known = sides_of_ab(stored, session.store.decision(stored.id), METRICS)
-        else:
-            evidence = stored_evidence(session.store, session.store.bisections, stored, plan)
-            known = sides_of_search(stored, evidence, METRICS)
-        experiment = stored.experiment
-        check_job(experiment.workload)
-        kernel = session.resolve(spec)
-        with session.bench(
-            kernel,
-            accelerator=accel or stored.conditions.get("accelerator"),
-            connect=connect,
+    request = request_from_options({"accel": accel, "connect": connect})
+    with make_progress(ProgressMode(progress)) as display, open_lab(display) as lab:
+        run, decision = lab.classify(
+            spec,
+            like=like,
+            error=allowed,
+            max_boots=max_boots,
+            request=request,
             destroy_data=destroy_data,
-            experiment=experiment,
-        ) as bench:
-            conditions = {**session.conditions(bench), **job_condition(experiment.workload)}
-            check_conditions(known, conditions)
-            loop = ClassifyLoop(ab=session.ab_loop(bench), error=allowed, max_boots=max_boots)
-            run, decision = loop.execute(
-                known, kernel, spec=spec, conditions=conditions, host=bench.host, command=("kab", *sys.argv[1:])
-            )
-    told = f"{kernel.name}: {_ANSWERS[decision.verdict]}\n{decision.reason}\nrun {run.id}"
+            command=("kab", *sys.argv[1:]),
+        )
+    told = f"{run.candidate.name}: {_ANSWERS[decision.verdict]}\n{decision.reason}\nrun {run.id}"
     click.echo(printable(told, lines=True))
     return decision.verdict.exit_code
 

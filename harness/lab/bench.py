@@ -1,14 +1,15 @@
-"""Wiring: from settings and options to adapters, and from adapters to what a verb needs."""
+"""The bench: where guests run, opened once for any number of runs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness import __version__
-from harness.config import Request, build_experiment, load_workloads
+from harness.config import Request
 from harness.errors import ConfigError, HostError
 from harness.guest.accelerator import probe_accelerator, require_sound_emulation
 from harness.guest.connection import Connection
@@ -20,131 +21,92 @@ from harness.host.probes import disk_space, memory
 from harness.images.initramfs import ensure_initramfs
 from harness.images.store import busybox_of
 from harness.kernels.modules import read_module
-from harness.lab.lab import StoredSession
 from harness.model.check import CheckStatus
 from harness.model.experiment import DEFAULT_DISK, DEFAULT_FILESYSTEM, Experiment, PlaceT, TrialSpec
 from harness.model.guest import MIB, Accelerator, DiskBackend, GuestSpec, Image
 from harness.model.kernel import Kernel
-from harness.model.run import Run
-from harness.model.trial import Trial
-from harness.model.verdict import Decision
+from harness.model.trial import Stage, Trial
 from harness.model.workload import Workload
 from harness.render.jobidentity import job_condition, job_digest
 from harness.render.workload import check_jobs
-from harness.run.ab import AbLoop, AbRequest
+from harness.run.ab import AbLoop, MakeTrial
 from harness.run.trial import Bench, modules_wanted, new_boot_name, run_trial
 from harness.store import new_run_id
 from harness.workloads.registry import METRICS
+
+if TYPE_CHECKING:
+    from harness.lab.lab import Lab
 
 # Logs and results of one run, with room to spare.
 _STATE_NEED_BYTES = 256 * MIB
 
 
-class Session(StoredSession):
-    """A session that boots guests, too."""
+class OpenBench:
+    """Where guests run: one connection to libvirt, one guest image, and one answer of what runs the guests.
 
-    @contextmanager
-    def bench(
+    Any number of comparisons, searches and single boots may be made on it, one after the other.
+    """
+
+    def __init__(
         self,
-        probe_kernel: Kernel,
+        lab: "Lab",
         *,
-        accelerator: str | None,
-        connect: str | None,
-        destroy_data: str,
-        experiment: Experiment | None = None,
-    ) -> Iterator[Bench]:
-        """All that trials need. ``accelerator`` is "kvm", "tcg" or "auto": found out by booting `probe_kernel`.
+        bench: Bench,
+        hypervisor: LibvirtHypervisor,
+        connection: Connection,
+        accelerator: str,
+        connect: str,
+    ) -> None:
+        """`bench`: all but the accelerator, which is `accelerator`, or with "auto" found out by the first boot."""
+        self._lab = lab
+        self._bench = bench
+        self._hypervisor = hypervisor
+        self._connection = connection
+        self._wanted = accelerator
+        self._connect = connect
+        self._ready: Bench | None = None
 
-        An `experiment` whose disk cannot be had, or that needs more memory or room than there is, is refused first.
+    @property
+    def host(self) -> Mapping[str, str]:
+        """What the host of the guests is, for people."""
+        return self._bench.host
+
+    def check_request(self, request: Request) -> None:
+        """Raise ConfigError where a request wants other guests than this bench makes."""
+        for name, wanted, here in (
+            ("accelerator", request.accelerator, self._wanted),
+            ("connection", request.connect, self._connect),
+        ):
+            if wanted not in {None, "auto", here}:
+                raise ConfigError(
+                    f"the {name} {wanted} is asked for, and the bench is open with {here}",
+                    remedy="Leave it to the bench, or open another one.",
+                )
+
+    def check(self, experiment: Experiment) -> None:
+        """Refuse, and touch nothing, an experiment whose disk cannot be had, or that has not enough memory or room.
+
+        Raises HostError, ConfigError.
         """
-        image = self.images.ensure(progress=self.progress.note)
-        with Connection(connect or self.settings.connect or "embed", paths=self.paths, lease=self.lease) as connection:
-            hypervisor = LibvirtHypervisor(connection, lease=self.lease)
-            if not isinstance(connection.host, LocalHost):
-                self.progress.note(f"guests run on {connection.host.name}; what it lacks is sent there once")
-            # Now, as no boot may be charged with the sending.
-            connection.host.share(image.path)
-            bench = Bench(
-                hypervisor=hypervisor,
-                disks=connection.host.disks(destroy_data=destroy_data),
-                kernels=self.kernels,
-                image=image,
-                accelerator=Accelerator.TCG,
-                initramfs=self._initramfs(image),
-                scratch=lambda name: self.lease.folder(self.paths.scratch / name),
-                progress=self.progress,
-                host=fingerprint(connection.host.root),
-            )
-            if experiment is not None:
-                bench.disks.check(experiment.disk)
-                self._check_room(experiment, connection.host)
-            chosen = self._accelerator(bench, hypervisor, probe_kernel, accelerator or "auto")
-            yield replace(bench, accelerator=chosen)
+        self._bench.disks.check(experiment.disk)
+        check_room(experiment, self._connection.host, self._lab.paths.state)
 
-    def _initramfs(self, image: Image) -> Callable[[Kernel, Sequence[Path]], Path]:
-        recipe = self.images.recipe
+    def ready(self, kernel: Kernel) -> Bench:
+        """The bench for trials of `kernel` and its like, which is booted where nobody knows yet what runs guests.
 
-        def ensure(kernel: Kernel, modules: Sequence[Path]) -> Path:
-            return ensure_initramfs(kernel.directory, modules, read_module, recipe=recipe, busybox=busybox_of(image))
+        Raises HostError.
+        """
+        if self._ready is None:
+            self._ready = replace(self._bench, accelerator=self._accelerator(kernel))
+        return self._ready
 
-        return ensure
+    def accelerator(self, kernel: Kernel) -> Accelerator:
+        """What runs guests of `kernel` and its like. Raises as ``ready``."""
+        return self.ready(kernel).accelerator
 
-    def _accelerator(self, bench: Bench, hypervisor: LibvirtHypervisor, kernel: Kernel, wanted: str) -> Accelerator:
-        if wanted == "auto":
-            with bench.scratch(new_boot_name()) as scratch:
-                plan = bench.boot_plan(
-                    kernel, GuestSpec(), (), modules_wanted(DEFAULT_DISK, DEFAULT_FILESYSTEM), scratch
-                )
-                choice = probe_accelerator(hypervisor, plan, paths=self.paths)
-            self.progress.note(choice.sentence)
-            chosen = choice.accelerator
-        else:
-            chosen = Accelerator(wanted)
-        if chosen is Accelerator.TCG:
-            require_sound_emulation(hypervisor.conditions()["qemu"])
-        return chosen
-
-    def run_ab(
-        self, request: Request, *, destroy_data: str, fresh: bool, command: tuple[str, ...]
-    ) -> tuple[Run, Decision]:
-        """Resolve, check, and run the A/B loop to its decision."""
-        experiment = build_experiment(request, load_workloads())
-        check_job(experiment.workload)
-        baseline = self.resolve(experiment.baseline)
-        candidate = self.resolve(experiment.candidate)
-        with self.bench(
-            baseline,
-            accelerator=request.accelerator,
-            connect=request.connect,
-            destroy_data=destroy_data,
-            experiment=experiment,
-        ) as bench:
-            return self.ab_loop(bench).execute(
-                AbRequest(
-                    experiment=experiment,
-                    baseline=baseline,
-                    candidate=candidate,
-                    conditions={**self.conditions(bench), **job_condition(experiment.workload)},
-                    host=bench.host,
-                    command=command,
-                    fresh=fresh,
-                )
-            )
-
-    def ab_loop(self, bench: Bench) -> AbLoop:
-        """The A/B loop over this session's store and display."""
-        return AbLoop(
-            store=self.store,
-            make_trial=partial(_same_job_trial, bench, {}),
-            progress=self.progress,
-            metrics=METRICS,
-            accelerator=bench.accelerator,
-            new_run_id=lambda: new_run_id(datetime.now(UTC)),
-            exclusive=self._exclusive,
-        )
-
-    def conditions(self, bench: Bench) -> dict[str, str]:
+    def conditions(self, kernel: Kernel) -> dict[str, str]:
         """What trials of one run must share besides its job; anything else may change while a run is interrupted."""
+        bench = self.ready(kernel)
         return {
             "kab": __version__,
             **bench.hypervisor.conditions(),
@@ -154,40 +116,118 @@ class Session(StoredSession):
             "host_kernel": bench.host.get("kernel", ""),
         }
 
-    def _check_room(self, experiment: Experiment, host: QemuHost) -> None:
-        """Say before the first boot, not in the middle, that memory or disk do not suffice. Raises HostError."""
-        disk = experiment.disk
-        guest_mib = experiment.guest.memory_mib
-        if disk.backend is DiskBackend.NBD:
-            # nbdkit keeps the disk in memory, and only what is written to it.
-            guest_mib += min(disk.size_bytes, 2 * experiment.workload.disk_bytes) // MIB
-        # Room on another host is looked at where the disk is made.
-        disk_is_here = disk.backend is DiskBackend.FILE and isinstance(host, LocalHost)
-        state_bytes = _STATE_NEED_BYTES + (disk.size_bytes if disk_is_here else 0)
-        for check in (memory(host.root, guest_mib), disk_space(self.paths.state, "state", state_bytes)):
-            if check.status is CheckStatus.FAIL:
-                raise HostError(f"too little {check.name} for this experiment: {check.detail}", remedy=check.remedy)
+    def trials(self, kernel: Kernel, on_stage: Callable[[Stage], None]) -> MakeTrial:
+        """What makes the trials of one run, all of one job; `on_stage` is called as each stage of one begins."""
+        return partial(_same_job_trial, replace(self.ready(kernel), on_stage=on_stage), {})
 
-    @contextmanager
-    def _exclusive(self, digest: str) -> Iterator[None]:
-        """One process at a time works on one run."""
-        path = self.paths.state / "locks" / f"run-{digest[:32]}.lock"
-        held = try_lock(path)
-        if held is None:
-            run = self.store.unfinished(digest)
-            raise HostError(
-                f"another kab{holder(path)} works on {f'run {run.id}' if run else 'this very experiment'}",
-                remedy="Let it finish, or end it and give the command again; another --seed makes it an experiment "
-                "of its own.",
-            )
-        with held:
-            yield
+    def _accelerator(self, kernel: Kernel) -> Accelerator:
+        bench = self._bench
+        if self._wanted == "auto":
+            with bench.scratch(new_boot_name()) as scratch:
+                plan = bench.boot_plan(
+                    kernel, GuestSpec(), (), modules_wanted(DEFAULT_DISK, DEFAULT_FILESYSTEM), scratch
+                )
+                choice = probe_accelerator(self._hypervisor, plan, paths=self._lab.paths)
+            self._lab.progress.note(choice.sentence)
+            chosen = choice.accelerator
+        else:
+            chosen = Accelerator(self._wanted)
+        if chosen is Accelerator.TCG:
+            require_sound_emulation(bench.hypervisor.conditions()["qemu"])
+        return chosen
+
+
+@contextmanager
+def open_bench(lab: "Lab", *, accelerator: str, connect: str | None, destroy_data: str) -> Iterator[OpenBench]:
+    """As Lab.bench. Raises ConfigError, HostError."""
+    image = lab.images.ensure(progress=lab.progress.note)
+    uri = connect or lab.settings.connect or "embed"
+    with Connection(uri, paths=lab.paths, lease=lab.lease) as connection:
+        if not isinstance(connection.host, LocalHost):
+            lab.progress.note(f"guests run on {connection.host.name}; what it lacks is sent there once")
+        # Now, as no boot may be charged with the sending.
+        connection.host.share(image.path)
+        hypervisor = LibvirtHypervisor(connection, lease=lab.lease)
+        bench = Bench(
+            hypervisor=hypervisor,
+            disks=connection.host.disks(destroy_data=destroy_data),
+            kernels=lab.kernels,
+            image=image,
+            accelerator=Accelerator.TCG,
+            initramfs=_initramfs(lab, image),
+            scratch=lambda name: lab.lease.folder(lab.paths.scratch / name),
+            progress=lab.progress,
+            host=fingerprint(connection.host.root),
+        )
+        yield OpenBench(
+            lab, bench=bench, hypervisor=hypervisor, connection=connection, accelerator=accelerator, connect=uri
+        )
+
+
+def ab_loop(
+    lab: "Lab", bench: OpenBench, kernel: Kernel, *, on_stage: Callable[[Stage], None] = lambda _: None
+) -> AbLoop:
+    """The A/B loop of one run over a laboratory's store and display; `kernel` is one of those that will boot."""
+    return AbLoop(
+        store=lab.store,
+        make_trial=bench.trials(kernel, on_stage),
+        progress=lab.progress,
+        metrics=METRICS,
+        accelerator=bench.accelerator(kernel),
+        new_run_id=lambda: new_run_id(datetime.now(UTC)),
+        exclusive=partial(exclusive, lab),
+    )
+
+
+def run_conditions(bench: OpenBench, kernel: Kernel, workload: Workload) -> dict[str, str]:
+    """What trials of one run must share, its job included."""
+    return {**bench.conditions(kernel), **job_condition(workload)}
+
+
+@contextmanager
+def exclusive(lab: "Lab", digest: str) -> Iterator[None]:
+    """One process at a time works on one run. Raises HostError."""
+    path = lab.paths.state / "locks" / f"run-{digest[:32]}.lock"
+    held = try_lock(path)
+    if held is None:
+        run = lab.store.unfinished(digest)
+        raise HostError(
+            f"another kab{holder(path)} works on {f'run {run.id}' if run else 'this very experiment'}",
+            remedy="Let it finish, or end it and give the command again; another --seed makes it an experiment "
+            "of its own.",
+        )
+    with held:
+        yield
 
 
 def check_job(workload: Workload) -> None:
     """Render the jobs before any boot, and look at them: what cannot work is told at once. Raises ConfigError."""
     check_jobs(workload)
     job_digest(workload)
+
+
+def check_room(experiment: Experiment, host: QemuHost, state: Path) -> None:
+    """Say before the first boot, not in the middle, that memory or disk do not suffice. Raises HostError."""
+    disk = experiment.disk
+    guest_mib = experiment.guest.memory_mib
+    if disk.backend is DiskBackend.NBD:
+        # nbdkit keeps the disk in memory, and only what is written to it.
+        guest_mib += min(disk.size_bytes, 2 * experiment.workload.disk_bytes) // MIB
+    # Room on another host is looked at where the disk is made.
+    disk_is_here = disk.backend is DiskBackend.FILE and isinstance(host, LocalHost)
+    state_bytes = _STATE_NEED_BYTES + (disk.size_bytes if disk_is_here else 0)
+    for check in (memory(host.root, guest_mib), disk_space(state, "state", state_bytes)):
+        if check.status is CheckStatus.FAIL:
+            raise HostError(f"too little {check.name} for this experiment: {check.detail}", remedy=check.remedy)
+
+
+def _initramfs(lab: "Lab", image: Image) -> Callable[[Kernel, Sequence[Path]], Path]:
+    recipe = lab.images.recipe
+
+    def ensure(kernel: Kernel, modules: Sequence[Path]) -> Path:
+        return ensure_initramfs(kernel.directory, modules, read_module, recipe=recipe, busybox=busybox_of(image))
+
+    return ensure
 
 
 def _same_job_trial(

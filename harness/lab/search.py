@@ -1,39 +1,40 @@
-"""Wiring of `kab bisect`: from options to a ladder, a request and its loop, and back from what is stored."""
+"""A search: from what is asked for to a range of kernels, a request and its loop, and back from what is stored."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.config import Request, build_experiment, load_workloads
 from harness.errors import ConfigError
-from harness.interfaces import NullProgress
 from harness.kbuild.ahead import BuildAhead
-from harness.lab.bench import Session, check_job
+from harness.lab.bench import OpenBench, ab_loop, check_job, run_conditions
 from harness.lab.ranges import (
     BuildOptions,
-    Line,
+    KernelRange,
     config_counter,
-    config_line,
-    continued_line,
+    config_range,
+    continued_range,
     git_counter,
-    git_line,
-    is_git_line,
+    git_range,
+    means_history,
     options_between,
-    package_line,
-    series_line,
+    package_range,
+    series_range,
 )
-from harness.lab.treesuspects import check_packages, tree_lister
+from harness.lab.treesuspects import check_packages
 from harness.model.bisection import BisectionOutcome, BisectionPlan, EdgeWish, FoundEdge
-from harness.model.experiment import Experiment, Place, TrialSpec
+from harness.model.experiment import Experiment
 from harness.model.kernel import Kernel
 from harness.model.run import Run
 from harness.model.trial import Stage
 from harness.parse.diskspec import disk_text, filesystem_text
 from harness.parse.plainjson import to_plain
 from harness.parse.units import fraction_text, parse_fraction
-from harness.render.jobidentity import job_condition
 from harness.run.bisect import BisectLoop, BisectRequest
+
+if TYPE_CHECKING:
+    from harness.lab.lab import Lab
 
 DEFAULT_MAX_BOOTS = 80
 _LEAST_CONFIDENCE = 0.5
@@ -41,166 +42,173 @@ _NOT_GIVEN = "not given"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """What the command line says of a search besides its experiment."""
+class SearchRequest:
+    """What is to be searched, for what, and with which experiment."""
 
-    # FROM and TO, or nothing.
+    # Its kernels are the ends where `ends` and `ladder` name none; its cap is that of ends and search together.
+    experiment: Request = field(default_factory=Request)
+    # Two kernel specs; or ``git:TREE@OLD..NEW`` and paths; or one revision, below a series or two configurations.
     ends: tuple[str, ...] = ()
+    # Instead of two ends: all kernels of a pattern.
     ladder: str | None = None
     flavour: str | None = None
     suites: tuple[str, ...] = ()
     every: bool = False
-    edges: str = "auto"
+    edges: EdgeWish = EdgeWish.AUTO
+    # A text such as "99%"; None: that.
     confidence: str | None = None
     crash_is_slow: bool = False
+    # Go on with the newest unfinished search, and no other.
     resume: bool = False
+    # Begin anew where an unfinished search could be continued.
     fresh: bool = False
     # Of kernels that are built.
     build: BuildOptions = field(default_factory=BuildOptions)
+    # Revisions to apply where one does not build.
     build_fixes: tuple[str, ...] = ()
     series: str | None = None
     series_version: str | None = None
     config_diff: tuple[Path, Path] | None = None
+    # A finished search over packages, whose edges are to be searched in `ends`' tree.
     from_run: str | None = None
-    # A clone of Linux, for suspects.
+    # A clone of Linux, for suspects between packages.
     tree: Path | None = None
 
 
 def search(
-    session: Session, request: Request, asked: Asked, *, destroy_data: str, command: tuple[str, ...]
+    lab: "Lab", wanted: SearchRequest, *, bench: OpenBench | None, destroy_data: str, command: tuple[str, ...]
 ) -> tuple[Run, BisectionOutcome]:
-    """Make or continue the search, to its end."""
-    tree = tree_lister(session, asked.tree)
-    stored = _to_resume(session) if asked.resume else None
-    if stored is not None and not _says_anything(request, asked):
+    """As Lab.search: make or continue it, to its end."""
+    tree = lab.tree_lister(wanted.tree)
+    stored = _to_resume(lab) if wanted.resume else None
+    if stored is not None and not _says_anything(wanted):
         run, plan = stored
         experiment, command = run.experiment, run.command
     else:
-        experiment, plan = _planned(session, request, asked, stored[1] if stored else None)
+        experiment, plan = _planned(lab, wanted, stored[1] if stored else None)
         if stored is not None:
             _refuse_another(stored, experiment, plan)
     check_job(experiment.workload)
-    check_packages(plan, asked.tree)
-    first, last = session.resolve(plan.rungs[0].spec), session.resolve(plan.rungs[-1].spec)
-    accelerator = request.accelerator or (stored[0].conditions.get("accelerator") if stored else None)
-    with session.bench(
-        first, accelerator=accelerator, connect=request.connect, destroy_data=destroy_data, experiment=experiment
-    ) as bench:
-        wanted = BisectRequest(
+    check_packages(plan, wanted.tree)
+    first, last = lab.resolve(plan.rungs[0].spec), lab.resolve(plan.rungs[-1].spec)
+    request = wanted.experiment
+    if request.accelerator is None and stored is not None and bench is None:
+        request = replace(request, accelerator=stored[0].conditions.get("accelerator"))
+    with lab.bench_for(request, bench, destroy_data) as opened:
+        opened.check(experiment)
+        asked = BisectRequest(
             experiment=experiment,
             plan=plan,
             first=first,
             last=last,
-            conditions={**session.conditions(bench), **job_condition(experiment.workload)},
-            host=bench.host,
+            conditions=run_conditions(opened, first, experiment.workload),
+            host=opened.host,
             command=command,
             max_boots=request.max_boots or DEFAULT_MAX_BOOTS,
-            fresh=asked.fresh,
+            fresh=wanted.fresh,
         )
-        if stored is not None and wanted.digest != stored[0].digest:
-            raise _differs(stored[0].id, _differences(stored[0].conditions, wanted.conditions, "host"))
+        if stored is not None and asked.digest != stored[0].digest:
+            raise _differs(stored[0].id, _differences(stored[0].conditions, asked.conditions, "host"))
         with BuildAhead() as ahead:
-
-            def resolve(spec: str) -> Kernel:
-                ahead.make_way(spec)
-                return session.resolve(spec)
-
-            watched = replace(bench, progress=_Watched(session.progress, ahead)) if plan.built else bench
-            loop = BisectLoop(
-                ab=session.ab_loop(watched),
-                bisections=session.store.bisections,
-                resolve=resolve,
-                changes=session.kernels.changes,
-                tree=tree,
-                counter=_counter(session, plan),
-                effect=options_between,
-                ahead=ahead.want if plan.built else None,
-            )
-            return loop.execute(wanted)
+            loop = _loop(lab, opened, asked, ahead)
+            return replace(loop, tree=tree).execute(asked)
 
 
-class _Watched(NullProgress):
-    """A display that lets builds stand still while a guest measures."""
+def _loop(lab: "Lab", bench: OpenBench, asked: BisectRequest, ahead: BuildAhead) -> BisectLoop:
+    """The loop of a search; where its kernels are built, likely ones are built while others boot."""
+    plan = asked.plan
 
-    def __init__(self, shown: NullProgress, ahead: BuildAhead) -> None:
-        self._shown = shown
-        self._ahead = ahead
+    def resolve(spec: str) -> Kernel:
+        ahead.make_way(spec)
+        return lab.resolve(spec)
 
-    def stage(self, spec: TrialSpec[Place], stage: Stage, detail: str = "") -> None:
-        """Of all that a trial tells, this is what a bench tells."""
+    def on_stage(stage: Stage) -> None:
+        # Builds stand still while a guest measures.
         if stage in {Stage.WARMUP, Stage.MEASURE}:
-            self._ahead.hold()
+            ahead.hold()
         else:
-            self._ahead.release()
-        self._shown.stage(spec, stage, detail)
+            ahead.release()
+
+    return BisectLoop(
+        ab=ab_loop(lab, bench, asked.first, on_stage=on_stage),
+        bisections=lab.store.bisections,
+        resolve=resolve,
+        changes=lab.kernels.changes,
+        counter=_counter(lab, plan),
+        effect=options_between,
+        ahead=ahead.want if plan.built else None,
+    )
 
 
 def _planned(
-    session: Session, request: Request, asked: Asked, stored: BisectionPlan | None = None
+    lab: "Lab", wanted: SearchRequest, stored: BisectionPlan | None = None
 ) -> tuple[Experiment, BisectionPlan]:
     """The experiment and the ladder, that of `stored` where none is named.
 
     The experiment is checked before any list is fetched. Raises ConfigError.
     """
-    ends = (asked.ladder,) if asked.ladder else asked.ends
+    request = wanted.experiment
+    ends = (wanted.ladder,) if wanted.ladder else wanted.ends
     if not ends and (stored is None or request.baseline is not None):
         ends = _ends_of(request)
     # Its cap is that of a proof; --max-boots is that of the search.
     experiment = build_experiment(replace(request, baseline="-", candidate="-", max_boots=None), load_workloads())
-    confidence = 0.99 if asked.confidence is None else parse_fraction(asked.confidence)
+    confidence = 0.99 if wanted.confidence is None else parse_fraction(wanted.confidence)
     if not _LEAST_CONFIDENCE < confidence < 1:
-        raise ConfigError(f"--confidence {asked.confidence}: it must lie between 50% and 100%")
+        raise ConfigError(f"--confidence {wanted.confidence}: it must lie between 50% and 100%")
     if stored is None or ends:
-        line = _line(session, ends, asked)
+        found = _range(lab, ends, wanted)
     else:
-        line = Line(rungs=stored.rungs, build_fixes=stored.build_fixes)
-    if len(line.rungs) == 2:
-        session.progress.note("nothing lies between the two ends: `kab ab` would do")
+        found = KernelRange(rungs=stored.rungs, build_fixes=stored.build_fixes)
+    if len(found.rungs) == 2:
+        lab.progress.note("nothing lies between the two ends: `kab ab` would do")
     plan = BisectionPlan(
-        rungs=line.rungs,
-        edges=EdgeWish(asked.edges),
+        rungs=found.rungs,
+        edges=wanted.edges,
         confidence=confidence,
-        crash_is_slow=asked.crash_is_slow,
-        build_fixes=line.build_fixes,
+        crash_is_slow=wanted.crash_is_slow,
+        build_fixes=found.build_fixes,
     )
-    return replace(experiment, baseline=line.rungs[0].spec, candidate=line.rungs[-1].spec), plan
+    return replace(experiment, baseline=found.rungs[0].spec, candidate=found.rungs[-1].spec), plan
 
 
-def _line(session: Session, ends: tuple[str, ...], asked: Asked) -> Line:
+def _range(lab: "Lab", ends: tuple[str, ...], wanted: SearchRequest) -> KernelRange:
     """The kernels to search. Raises ConfigError, HostError, DoesNotApplyError (a patch of a series)."""
-    if asked.series_version is not None and asked.series is None:
+    if wanted.series_version is not None and wanted.series is None:
         raise ConfigError("--series-version is of a series", remedy="Name it with --series, or leave the option out.")
-    if asked.series is not None:
+    if wanted.series is not None:
         if len(ends) != 1:
             raise ConfigError(
                 "a patch series goes on top of one revision", remedy="Write kab bisect --series DIR git:TREE@REV."
             )
-        return series_line(session, asked.series, ends[0], asked.build, asked.build_fixes, version=asked.series_version)
-    if asked.config_diff is not None:
+        return series_range(
+            lab, wanted.series, ends[0], wanted.build, wanted.build_fixes, version=wanted.series_version
+        )
+    if wanted.config_diff is not None:
         if len(ends) != 1:
             raise ConfigError(
                 "configurations are compared on one revision",
                 remedy="Write kab bisect --config-diff GOOD BAD git:TREE@REV.",
             )
-        return config_line(session, *asked.config_diff, ends[0], asked.build)
-    if asked.from_run is not None:
-        run = session.store.run(asked.from_run)
-        return continued_line(session, run, ends[0], ends[1:], asked.build, asked.build_fixes)
-    if is_git_line(ends):
-        return git_line(session, ends, asked.build, asked.build_fixes)
-    if asked.build != BuildOptions() or asked.build_fixes:
+        return config_range(lab, *wanted.config_diff, ends[0], wanted.build)
+    if wanted.from_run is not None:
+        run = lab.store.run(wanted.from_run)
+        return continued_range(lab, run, ends[0], ends[1:], wanted.build, wanted.build_fixes)
+    if means_history(ends):
+        return git_range(lab, ends, wanted.build, wanted.build_fixes)
+    if wanted.build != BuildOptions() or wanted.build_fixes:
         raise ConfigError(
             "--config, --fragment, --cc, --builder and --build-fix are for kernels that are built",
             remedy="Write kab bisect git:TREE@OLD..NEW.",
         )
-    return package_line(session, ends, flavour=asked.flavour, suites=asked.suites, every=asked.every)
+    return package_range(lab, ends, flavour=wanted.flavour, suites=wanted.suites, every=wanted.every)
 
 
-def _counter(session: Session, plan: BisectionPlan) -> Callable[[BisectionPlan, FoundEdge, int], str] | None:
+def _counter(lab: "Lab", plan: BisectionPlan) -> Callable[[BisectionPlan, FoundEdge, int], str] | None:
     """How an edge's change is undone at the far end; None for packages, which nobody can take a commit out of."""
     if not plan.built:
         return None
-    return config_counter(session) if plan.rungs[-1].commit is None else git_counter
+    return config_counter(lab) if plan.rungs[-1].commit is None else git_counter
 
 
 def _ends_of(request: Request) -> tuple[str, ...]:
@@ -214,20 +222,21 @@ def _ends_of(request: Request) -> tuple[str, ...]:
     return request.baseline, request.candidate
 
 
-def _says_anything(request: Request, asked: Asked) -> bool:
-    plain = replace(request, max_boots=None, accelerator=None, connect=None, json=None, html=None)
-    return plain != Request() or replace(asked, resume=False, tree=None) != Asked()
+def _says_anything(wanted: SearchRequest) -> bool:
+    """Whether a search is described at all, besides by what may change while it goes on."""
+    request = replace(wanted.experiment, max_boots=None, accelerator=None, connect=None, json=None, html=None)
+    return replace(wanted, experiment=request, resume=False, tree=None) != SearchRequest()
 
 
-def _to_resume(session: Session) -> tuple[Run, BisectionPlan]:
-    found = session.store.bisections.newest(unfinished=True)
+def _to_resume(lab: "Lab") -> tuple[Run, BisectionPlan]:
+    found = lab.store.bisections.newest(unfinished=True)
     if found is None:
         raise ConfigError(
             "there is no unfinished search to resume", remedy="`kab runs` lists what there is; drop --resume."
         )
-    plan = session.store.bisections.plan(found)
+    plan = lab.store.bisections.plan(found)
     assert plan is not None, "it is a bisection"
-    return session.store.run(found), plan
+    return lab.store.run(found), plan
 
 
 def _refuse_another(stored: tuple[Run, BisectionPlan], experiment: Experiment, plan: BisectionPlan) -> None:

@@ -3,32 +3,35 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError, KabError
 from harness.git.releases import list_commits
 from harness.git.repository import Repository
-from harness.lab.lab import StoredSession
 from harness.model.bisection import BisectionOutcome, BisectionPlan
 from harness.model.experiment import Experiment
 from harness.model.history import Change, TreeListing
 from harness.run.answer import TreeLister, with_tree
 
+if TYPE_CHECKING:
+    from harness.lab.lab import Lab
 
-def tree_lister(session: StoredSession, tree: Path | None) -> TreeLister | None:
+
+def tree_lister(lab: "Lab", tree: Path | None) -> TreeLister | None:
     """What lists commits from `tree`, else from that of the settings; None where neither is named.
 
     Later trouble is told in the listing: a search does not fail for it. Raises ConfigError where `tree` is no git
     repository; HostError.
     """
     if tree is not None:
-        Repository.open(tree, session.paths.git)
-    chosen = tree or session.settings.tree
+        Repository.open(tree, lab.paths.git)
+    chosen = tree or lab.settings.tree
     if chosen is None:
         return None
 
     def list_(older: str, newer: str, paths: Sequence[str]) -> tuple[TreeListing, Sequence[Change]]:
         try:
-            return list_commits(Repository.open(chosen, session.paths.git), older, newer, paths)
+            return list_commits(Repository.open(chosen, lab.paths.git), older, newer, paths)
         except KabError as error:
             return TreeListing(tree=str(chosen), notes=(f"{error.message}. {error.remedy}".strip(),)), ()
 
@@ -44,7 +47,7 @@ def check_packages(plan: BisectionPlan, tree: Path | None) -> None:
 
 
 def with_suspects(
-    session: StoredSession,
+    lab: "Lab",
     plan: BisectionPlan,
     experiment: Experiment,
     outcome: BisectionOutcome | None,
@@ -54,7 +57,7 @@ def with_suspects(
     has been asked. Raises ConfigError (no git repository, no packages), HostError.
     """
     check_packages(plan, tree)
-    lister = tree_lister(session, tree)
+    lister = lab.tree_lister(tree)
     if lister is None or outcome is None or plan.built:
         return outcome
     edges = [

@@ -84,6 +84,8 @@ class Bench:
     progress: Progress
     # What the host of the guests is, for people.
     host: Mapping[str, str] = field(default_factory=dict)
+    # Called as each stage of a trial begins, in time: what must stand still while a guest measures hears it here.
+    on_stage: Callable[[Stage], None] = lambda _: None
 
     def boot_plan(
         self, kernel: Kernel, guest: GuestSpec, disks: Sequence[AttachedDisk], wanted: Sequence[str], scratch: Path
@@ -151,7 +153,12 @@ def run_trial(bench: Bench, experiment: Experiment, spec: TrialSpec[PlaceT], ker
     Failures of kernel, workload and guest become outcomes. Raises HostError and ConfigError: those say nothing about
     the kernel, and going on would not help.
     """
-    record = _Record(on_stage=lambda stage, detail: bench.progress.stage(spec, stage, detail))
+
+    def on_stage(stage: Stage, detail: str) -> None:
+        bench.on_stage(stage)
+        bench.progress.stage(spec, stage, detail)
+
+    record = _Record(on_stage=on_stage)
     started, since = datetime.now(UTC), time.monotonic()
     outcome, message, failure = Outcome.OK, "", None
     try:

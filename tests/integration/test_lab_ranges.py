@@ -10,15 +10,15 @@ from prebuilt import PrebuiltHistory, PrebuiltKernels, git, make_history
 
 from harness.errors import ConfigError, DoesNotApplyError
 from harness.interfaces import NullProgress
-from harness.lab.bench import Session
+from harness.lab import Lab
 from harness.lab.ranges import (
     BuildOptions,
     config_counter,
-    config_line,
-    continued_line,
+    config_range,
+    continued_range,
     git_counter,
-    git_line,
-    series_line,
+    git_range,
+    series_range,
 )
 from harness.model.bisection import BisectionPlan, EdgeKind, FoundEdge
 
@@ -44,15 +44,15 @@ def history(tmp_path_factory: pytest.TempPathFactory) -> PrebuiltHistory:
 
 
 @pytest.fixture
-def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     for name in ("STATE", "CACHE"):
         monkeypatch.setenv(f"KAB_{name}_DIR", str(tmp_path / name.lower()))
-    with Session.open(Told()) as opened:
+    with Lab(progress=Told()) as opened:
         yield opened
 
 
-def test_a_range_with_a_merge_is_one_line(session: Session, history: PrebuiltHistory) -> None:
-    line = git_line(session, (history.spec(f"{history.base}..main"),), PLAIN, ())
+def test_a_range_with_a_merge_is_one_line(lab: Lab, history: PrebuiltHistory) -> None:
+    line = git_range(lab, (history.spec(f"{history.base}..main"),), PLAIN, ())
     titles = [rung.title for rung in line.rungs]
     assert titles == [
         "start", "README: say more", "net: reword a message", "mm: rename a function", "mm: rename its callers",
@@ -72,8 +72,8 @@ def test_a_range_with_a_merge_is_one_line(session: Session, history: PrebuiltHis
     )
 
 
-def test_paths_leave_commits_out_and_proofs_look_at_the_parent(session: Session, history: PrebuiltHistory) -> None:
-    line = git_line(session, (history.spec(f"{history.base}..main"), "NOSEC", "block"), PLAIN, ())
+def test_paths_leave_commits_out_and_proofs_look_at_the_parent(lab: Lab, history: PrebuiltHistory) -> None:
+    line = git_range(lab, (history.spec(f"{history.base}..main"), "NOSEC", "block"), PLAIN, ())
     titles = [rung.title for rung in line.rungs]
     assert titles[1:-1] == [
         "btrfs: simplify the mount path",
@@ -84,29 +84,29 @@ def test_paths_leave_commits_out_and_proofs_look_at_the_parent(session: Session,
     assert f"@{history.commits['mm: rename its callers']}," in line.rungs[1].parent
 
 
-def test_wrong_words_are_told(session: Session, history: PrebuiltHistory) -> None:
+def test_wrong_words_are_told(lab: Lab, history: PrebuiltHistory) -> None:
     with pytest.raises(ConfigError, match="wrong way round"):
-        git_line(session, (history.spec(f"main..{history.base}"),), PLAIN, ())
+        git_range(lab, (history.spec(f"main..{history.base}"),), PLAIN, ())
     with pytest.raises(ConfigError, match="no revision `nowhere`"):
-        git_line(session, (history.spec("nowhere..main"),), PLAIN, ())
+        git_range(lab, (history.spec("nowhere..main"),), PLAIN, ())
     with pytest.raises(ConfigError, match="plain revisions of one tree"):
-        git_line(session, (f"git:{history.repository}@main~2", "git:/elsewhere@main"), PLAIN, ())
+        git_range(lab, (f"git:{history.repository}@main~2", "git:/elsewhere@main"), PLAIN, ())
 
 
-def test_a_series_goes_on_top_of_a_revision(session: Session, history: PrebuiltHistory, tmp_path: Path) -> None:
+def test_a_series_goes_on_top_of_a_revision(lab: Lab, history: PrebuiltHistory, tmp_path: Path) -> None:
     patches = tmp_path / "patches"
     git(history.repository, "format-patch", "--quiet", "-o", str(patches), f"{history.restored}..main")
     base = f"git:{history.repository}@{history.restored},builder={history.builder}"
-    line = series_line(session, patches, base, PLAIN, (history.base,))
+    line = series_range(lab, patches, base, PLAIN, (history.base,))
     assert [rung.title for rung in line.rungs] == [
         "btrfs: set the flags that mount lost",
         "README: say less",
         "mm: keep less in the cache",
     ]
     assert line.build_fixes == (history.base,)
-    assert series_line(session, patches, base, PLAIN, ()).rungs == line.rungs
+    assert series_range(lab, patches, base, PLAIN, ()).rungs == line.rungs
     with pytest.raises(DoesNotApplyError, match="0002-mm"):
-        series_line(session, patches, f"git:{history.repository}@{history.base}", PLAIN, ())
+        series_range(lab, patches, f"git:{history.repository}@{history.base}", PLAIN, ())
 
 
 # What kconfig does: an option that a configuration does not speak of gets its default.
@@ -131,37 +131,37 @@ def tree(tmp_path: Path) -> Path:
     return folder
 
 
-def test_two_configurations_are_a_line(session: Session, tree: Path, tmp_path: Path) -> None:
+def test_two_configurations_are_a_line(lab: Lab, tree: Path, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.config", tmp_path / "bad.config.gz"
     good.write_text("CONFIG_A=y\n# CONFIG_B is not set\nCONFIG_C=10\n")
     bad.write_bytes(
         gzip.compress(b"# CONFIG_A is not set\r\nCONFIG_B=y\r\nCONFIG_C=20 # why\r\n# CONFIG_D is not set\r\n")
     )
-    line = config_line(session, good, bad, f"git:{tree}@main", PLAIN)
+    line = config_range(lab, good, bad, f"git:{tree}@main", PLAIN)
     # D is unset in the bad one; the good one does not speak of it.
     assert [rung.release for rung in line.rungs] == ["good.config", "B=y", "C=20", "D=n", "A=n"]
     plan = BisectionPlan(rungs=line.rungs)
     assert plan.built
-    spec = config_counter(session)(plan, FoundEdge(before=0, after=1, kind=EdgeKind.REMOVED), 4)
+    spec = config_counter(lab)(plan, FoundEdge(before=0, after=1, kind=EdgeKind.REMOVED), 4)
     fragment = Path(spec.rpartition("fragment=")[2]).read_text()
     assert "# CONFIG_B is not set" in fragment
     assert "CONFIG_C=20" in fragment
     with pytest.raises(ConfigError, match="exclude one another"):
-        config_line(session, good, bad, f"git:{tree}@main", BuildOptions(config="micro"))
+        config_range(lab, good, bad, f"git:{tree}@main", BuildOptions(config="micro"))
 
 
-def test_a_tree_that_is_none_of_linux(session: Session, history: PrebuiltHistory, tmp_path: Path) -> None:
+def test_a_tree_that_is_none_of_linux(lab: Lab, history: PrebuiltHistory, tmp_path: Path) -> None:
     good, bad = tmp_path / "good.config", tmp_path / "bad.config"
     good.write_text("CONFIG_A=y\n")
     bad.write_text("CONFIG_A=n\n")
     with pytest.raises(ConfigError, match="holds no Linux at"):
-        config_line(session, good, bad, f"git:{history.repository}@main", PLAIN)
+        config_range(lab, good, bad, f"git:{history.repository}@main", PLAIN)
     with pytest.raises(ConfigError, match="holds no Linux at"):
-        session.resolve(f"git:{history.repository}@main")
+        lab.resolve(f"git:{history.repository}@main")
 
 
-def test_a_search_over_packages_goes_on_in_git(session: Session, tmp_path: Path) -> None:
-    run, outcome = loop(session.store, World()).execute(request())
+def test_a_search_over_packages_goes_on_in_git(lab: Lab, tmp_path: Path) -> None:
+    run, outcome = loop(lab.store, World()).execute(request())
     assert [edge.after for edge in outcome.edges] == [1, 16]
     tree = tmp_path / "linux"
     tree.mkdir()
@@ -174,13 +174,13 @@ def test_a_search_over_packages_goes_on_in_git(session: Session, tmp_path: Path)
         git(tree, "commit", "--quiet", "--allow-empty", "-m", f"Linux {tag}")
         git(tree, "tag", tag)
     # The older package lies on a branch of its own: the line begins where that parted.
-    line = continued_line(session, run, f"git:{tree}", (), PLAIN, ())
+    line = continued_range(lab, run, f"git:{tree}", (), PLAIN, ())
     assert [rung.title for rung in line.rungs] == ["Linux v6.1", "Linux v6.12", "Linux v7.2", "Linux v7.2.6"]
     # A clone of mainline has the releases only.
     git(tree, "tag", "-d", "v6.1.192", "v7.2.6")
-    line = continued_line(session, run, f"git:{tree}", (), PLAIN, ())
+    line = continued_range(lab, run, f"git:{tree}", (), PLAIN, ())
     assert [rung.title for rung in line.rungs] == ["Linux v6.1", "Linux v6.12", "Linux v7.2"]
-    assert f"{tree} has no tag v7.2.6: v7.2 stands for it" in session.progress.said[-2]
+    assert f"{tree} has no tag v7.2.6: v7.2 stands for it" in lab.progress.said[-2]
     git(tree, "tag", "-d", "v7.2")
     with pytest.raises(ConfigError, match=r"has no tag v7\.2\.6 or v7\.2\n"):
-        continued_line(session, run, f"git:{tree}", (), PLAIN, ())
+        continued_range(lab, run, f"git:{tree}", (), PLAIN, ())

@@ -11,8 +11,8 @@ from prebuilt import PrebuiltKernels, make_history
 from harness.errors import HostError
 from harness.interfaces import NullProgress
 from harness.kernels.git.revisions import Revisions
-from harness.lab.bench import Session
-from harness.lab.ranges import BuildOptions, git_line
+from harness.lab import Lab
+from harness.lab.ranges import BuildOptions, git_range
 from harness.model.bisection import BisectionPlan
 from harness.model.experiment import Experiment, TrialSpec
 from harness.model.kernel import Kernel
@@ -26,21 +26,21 @@ KERNELS = PrebuiltKernels(fast="debian:6.1", slow=("debian:6.12", "debian:6.13")
 
 
 @pytest.fixture
-def session(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Session]:
+def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lab]:
     for name in ("STATE", "CACHE"):
         monkeypatch.setenv(f"KAB_{name}_DIR", str(tmp_path / name.lower()))
-    with Session.open(NullProgress()) as opened:
+    with Lab(progress=NullProgress()) as opened:
         yield opened
 
 
-def test_a_builder_that_is_gone_stops_the_search_and_is_waited_for(session: Session, tmp_path: Path) -> None:
+def test_a_builder_that_is_gone_stops_the_search_and_is_waited_for(lab: Lab, tmp_path: Path) -> None:
     history = make_history(tmp_path, KERNELS)
     away = tmp_path / "away"
-    line = git_line(session, (history.spec(f"{history.base}..main"),), BuildOptions(), ())
+    line = git_range(lab, (history.spec(f"{history.base}..main"),), BuildOptions(), ())
 
     def search(lose_after: int | None) -> tuple[object, ...]:
         # As a process has one: what it remembers of builds goes with it.
-        revisions = Revisions(session.paths, note=lambda _: None, progress=lambda *_: None)
+        revisions = Revisions(lab.paths, note=lambda _: None, progress=lambda *_: None)
         boots = 0
 
         def resolve(spec: str) -> Kernel:
@@ -61,11 +61,11 @@ def test_a_builder_that_is_gone_stops_the_search_and_is_waited_for(session: Sess
 
         plan = BisectionPlan(rungs=line.rungs)
         first, last = resolve(plan.rungs[0].spec), resolve(plan.rungs[-1].spec)
-        return loop(session.store, boot, resolve).execute(request(plan=plan, first=first, last=last))
+        return loop(lab.store, boot, resolve).execute(request(plan=plan, first=first, last=last))
 
     with pytest.raises(HostError, match=r"the builder .* is not an executable file\n(.|\n)*same command continues"):
         search(lose_after=8)
     away.rename(history.builder)
     run, outcome = search(lose_after=None)
-    assert session.store.bisections.marks(run.id) == ()
+    assert lab.store.bisections.marks(run.id) == ()
     assert [edge.culprit and edge.culprit.sha for edge in outcome.edges] == [history.removed, history.restored]

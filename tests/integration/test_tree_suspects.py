@@ -12,7 +12,7 @@ from repositories import BACKPORTED, RESTORED, git, make_linux
 from harness.cli.errors import run_command
 from harness.errors import ExitCode
 from harness.interfaces import NullProgress
-from harness.lab.bench import Session
+from harness.lab import Lab
 from harness.lab.treesuspects import tree_lister
 from harness.model.history import Step
 from harness.model.kernel import Kernel
@@ -37,8 +37,8 @@ def linux(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def session() -> Iterator[Session]:
-    with Session.open(NullProgress()) as opened:
+def lab() -> Iterator[Lab]:
+    with Lab(progress=NullProgress()) as opened:
         yield opened
 
 
@@ -122,21 +122,21 @@ def test_json_and_mail_have_them(stored: str, linux: Path, tmp_path: Path, capsy
     assert str(linux) not in mail
 
 
-def test_a_search_keeps_what_the_tree_listed(session: Session, linux: Path) -> None:
+def test_a_search_keeps_what_the_tree_listed(lab: Lab, linux: Path) -> None:
     asked = request()
-    search = replace(loop(session.store, World()), changes=without_releases, tree=tree_lister(session, linux))
+    search = replace(loop(lab.store, World()), changes=without_releases, tree=tree_lister(lab, linux))
     run, outcome = search.execute(asked)
-    edge = session.store.bisections.outcome(run.id).edges[1]
+    edge = lab.store.bisections.outcome(run.id).edges[1]
     assert edge == outcome.edges[1]
     assert edge.tree.suspects[0].change.commit == git(linux, "rev-parse", "topic")
     assert [suspect.change.subject for suspect in edge.suspects] == [BACKPORTED]
 
 
-def test_a_search_does_not_fail_for_a_tree_that_goes_away(session: Session, linux: Path) -> None:
+def test_a_search_does_not_fail_for_a_tree_that_goes_away(lab: Lab, linux: Path) -> None:
     asked = request()
-    lister = tree_lister(session, linux)
+    lister = tree_lister(lab, linux)
     linux.rename(linux.with_name("elsewhere"))
-    _, outcome = replace(loop(session.store, World()), tree=lister).execute(asked)
+    _, outcome = replace(loop(lab.store, World()), tree=lister).execute(asked)
     assert all(edge.proven for edge in outcome.edges)
     (note,) = outcome.edges[1].tree.notes
     assert note == f"there is no folder {linux}. Name a git work tree, or a bare repository."
@@ -161,8 +161,8 @@ def test_what_is_no_repository_is_refused_before_anything(
     def fetched(*_: object, **__: object) -> None:
         raise AssertionError("nothing may be fetched or booted")
 
-    monkeypatch.setattr(Session, "kernels", property(fetched))
-    monkeypatch.setattr(Session, "bench", fetched)
+    monkeypatch.setattr(Lab, "kernels", property(fetched))
+    monkeypatch.setattr(Lab, "bench", fetched)
     for folder, said in ((tmp_path, "is not a git repository"), (tmp_path / "nowhere", "there is no folder")):
         assert run_command([*words, "--tree", str(folder)]) == ExitCode.USAGE
         assert said in capsys.readouterr().err

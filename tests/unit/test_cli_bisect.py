@@ -3,15 +3,14 @@
 import io
 import json
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from factories import run as make_stored
-from ladders import World, changes, edges, kernel, loop, plan, request
+from labs import InventedLab
+from ladders import World, edges, loop, plan, request
 
 from harness.bisect.fold import stand
 from harness.cli.errors import run_command
@@ -20,13 +19,11 @@ from harness.cli.progress import JsonProgress, LineProgress
 from harness.errors import ConfigError, ExitCode
 from harness.host.locks import try_lock
 from harness.lab import search
-from harness.lab.bench import Session
 from harness.model.bisection import BisectionPlan
 from harness.model.experiment import Experiment
-from harness.model.history import Change, Ladder, Origin, Rung, TreeListing
-from harness.model.kernel import AvailableKernel
+from harness.model.guest import Accelerator
+from harness.model.history import Change, Origin, TreeListing
 from harness.report.bisectlog import read_log, steps_of, write_log
-from harness.run.answer import TreeLister
 from harness.run.evidence import stored_evidence
 from harness.store import SqlStore
 from harness.workloads.registry import METRICS
@@ -246,69 +243,37 @@ def test_progress_shows_the_strip(tmp_path: Path) -> None:
             assert "rung 15" in text
 
 
+def kab(words: list[str], world: World, **changed: object) -> int:
+    return run_command(words, make_lab=InventedLab.of(world, **changed))
+
+
 class TestCommand:
     """The verb itself, with invented kernels in place of guests."""
 
     @pytest.fixture
-    def world(self, monkeypatch: pytest.MonkeyPatch) -> World:
-        """What boots; everything that needs libvirt or a mirror is replaced."""
-        world = World()
-
-        @contextmanager
-        def bench(_session: Session, *_: object, **__: object) -> Iterator[SimpleNamespace]:
-            yield SimpleNamespace(disks=SimpleNamespace(check=lambda _disk: None), host={})
-
-        def ladder(ends: tuple[str, ...], **_: object) -> Ladder:
-            rungs = plan().rungs[: 19 if ends == ("debian:6.1", "debian:7.2") else 20]
-            return Ladder(
-                flavour="cloud-amd64",
-                rungs=tuple(
-                    Rung(
-                        spec=rung.spec,
-                        kernel=AvailableKernel(release=rung.release, version=rung.version, flavour="cloud-amd64"),
-                    )
-                    for rung in rungs
-                ),
-            )  # fmt: skip
-
-        monkeypatch.setattr(Session, "bench", bench)
-        monkeypatch.setattr(Session, "kernels", SimpleNamespace(ladder=ladder, changes=changes))
-        monkeypatch.setattr(Session, "resolve", lambda _session, spec: kernel(spec))
-        monkeypatch.setattr(Session, "conditions", lambda _session, _bench: {"accelerator": "tcg"})
-        monkeypatch.setattr(
-            Session,
-            "ab_loop",
-            lambda session, _bench: replace(
-                loop(session.store, world).ab, progress=session.progress, exclusive=session._exclusive
-            ),
-        )
-        return world
+    def world(self) -> World:
+        """What boots."""
+        return World()
 
     def test_from_options_to_an_answer(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
-        assert run_command(["bisect", "debian:6.1", "debian:7.3", "--seed", "3"]) == ExitCode.GOOD
+        assert kab(["bisect", "debian:6.1", "debian:7.3", "--seed", "3"], world) == ExitCode.GOOD
         out, err = capsys.readouterr()
         assert "FOUND" in out
         assert "Restored: last 6.18.15-1" in out
         assert "kab: search boots=8" in err
 
-    def test_suspects_from_a_tree(
-        self, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-    ) -> None:
+    def test_suspects_from_a_tree(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
         asked: list[tuple[str, str, tuple[str, ...]]] = []
 
-        def lister(_session: Session, tree: Path | None) -> TreeLister | None:
-            def list_(older: str, newer: str, paths: Sequence[str]) -> tuple[TreeListing, Sequence[Change]]:
-                asked.append((older, newer, tuple(paths)))
-                found = Change(subject="ext4: lock", origin=Origin.UPSTREAM, version=newer, commit="ab" * 20)
-                return TreeListing(tree=str(tree), older="v6.18.15", newer="v7.2.6", commits=1), (found,)
+        def lister(older: str, newer: str, paths: Sequence[str]) -> tuple[TreeListing, Sequence[Change]]:
+            asked.append((older, newer, tuple(paths)))
+            found = Change(subject="ext4: lock", origin=Origin.UPSTREAM, version=newer, commit="ab" * 20)
+            return TreeListing(tree="linux", older="v6.18.15", newer="v7.2.6", commits=1), (found,)
 
-            return list_ if tree else None
-
-        monkeypatch.setattr(search, "tree_lister", lister)
         words = ["bisect", "debian:6.1", "debian:7.3", "--tree", "linux", "--fs", "ext4"]
-        assert run_command([*words, "--max-boots", "8"]) == ExitCode.CANNOT_TELL
+        assert kab([*words, "--max-boots", "8"], world, lister=lister) == ExitCode.CANNOT_TELL
         # It is no part of what a search is.
-        assert run_command([*words[:3], "--fs", "ext4", "--resume", "--tree", "linux"]) == ExitCode.GOOD
+        assert kab([*words[:3], "--fs", "ext4", "--resume", "--tree", "linux"], world, lister=lister) == ExitCode.GOOD
         assert "ext4: lock (abababababab; " in capsys.readouterr().out
         assert [(older, newer) for older, newer, _ in asked[-2:]] == [
             ("6.1.192-2", "6.12.43-1"),
@@ -320,15 +285,15 @@ class TestCommand:
     def test_the_cap_is_125_and_the_same_command_goes_on(
         self, world: World, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        assert run_command(["bisect", "debian:6.1", "debian:7.3", "--max-boots", "10"]) == ExitCode.CANNOT_TELL
+        assert kab(["bisect", "debian:6.1", "debian:7.3", "--max-boots", "10"], world) == ExitCode.CANNOT_TELL
         assert "the cap of 10 boots is reached" in capsys.readouterr().out
-        assert run_command(["bisect", "debian:6.1", "debian:7.3"]) == ExitCode.GOOD
+        assert kab(["bisect", "debian:6.1", "debian:7.3"], world) == ExitCode.GOOD
         assert "resumed_trials=2" in capsys.readouterr().err
         assert len({name for name, _ in world.made}) == len(world.made)
 
     def test_resume_alone_and_with_other_words(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
         begun = ["bisect", "debian:6.1", "debian:7.3", "--fs", "btrfs"]
-        run_command([*begun, "--max-boots", "10"])
+        kab([*begun, "--max-boots", "10"], world)
         capsys.readouterr()
         for words, difference in (
             (["debian:6.1", "debian:7.3"], "--fs btrfs (now btrfs,mount=nodatacow)"),
@@ -336,34 +301,33 @@ class TestCommand:
             (["debian:6.1", "debian:7.3", "--fs", "btrfs", "--metric", "write_iops"], "--metric auto (now write_iops)"),
             (["--fs", "btrfs", "--metric", "write_iops"], "was begun with --metric auto (now write_iops)\n"),
         ):
-            assert run_command(["bisect", *words, "--resume"]) == ExitCode.USAGE
+            assert kab(["bisect", *words, "--resume"], world) == ExitCode.USAGE
             assert difference in capsys.readouterr().err
-        assert run_command(["bisect", "--resume", "--max-boots", "11"]) == ExitCode.CANNOT_TELL
-        assert run_command([*begun, "--resume"]) == ExitCode.GOOD
+        assert kab(["bisect", "--resume", "--max-boots", "11"], world) == ExitCode.CANNOT_TELL
+        assert kab([*begun, "--resume"], world) == ExitCode.GOOD
         assert "FOUND" in capsys.readouterr().out
 
     def test_conditions_that_changed_are_not_resumed_under(
-        self, world: World, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+        self, world: World, capsys: pytest.CaptureFixture[str]
     ) -> None:
-        run_command(["bisect", "debian:6.1", "debian:7.3", "--max-boots", "10"])
-        monkeypatch.setattr(Session, "conditions", lambda _session, _bench: {"accelerator": "kvm"})
-        assert run_command(["bisect", "--resume"]) == ExitCode.USAGE
+        kab(["bisect", "debian:6.1", "debian:7.3", "--max-boots", "10"], world)
+        assert kab(["bisect", "--resume"], world, accelerator=Accelerator.KVM) == ExitCode.USAGE
         assert "host.accelerator tcg (now kvm)" in capsys.readouterr().err
 
     def test_two_processes_are_refused(self, world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        run_command(["bisect", "debian:6.1", "debian:7.3", "--max-boots", "10"])
+        kab(["bisect", "debian:6.1", "debian:7.3", "--max-boots", "10"], world)
         with SqlStore(tmp_path / "state" / "results.sqlite") as store:
             digest = next(run.digest for run in store.runs() if run.verb == "bisect")
         with try_lock(tmp_path / "state" / "locks" / f"run-{digest[:32]}.lock"):
-            assert run_command(["bisect", "debian:6.1", "debian:7.3"]) == ExitCode.HOST
-        assert f"another kab (pid {os.getpid()}) works on run run-0" in capsys.readouterr().err
+            assert kab(["bisect", "debian:6.1", "debian:7.3"], world) == ExitCode.HOST
+        assert f"another kab (pid {os.getpid()}) works on run 2" in capsys.readouterr().err
 
     def test_one_kernel_against_a_search(self, world: World, capsys: pytest.CaptureFixture[str]) -> None:
-        run_command(["bisect", "debian:6.1", "debian:7.3"])
+        kab(["bisect", "debian:6.1", "debian:7.3"], world)
         capsys.readouterr()
-        run_command(["bisect", "status"])
+        kab(["bisect", "status"], world)
         search = capsys.readouterr().out.split()[0]
-        assert run_command(["test", "debian:6.12.90-2", "--like", search]) == ExitCode.BAD
+        assert kab(["test", "debian:6.12.90-2", "--like", search], world) == ExitCode.BAD
         assert "6.12.90-2-cloud-amd64: slow" in capsys.readouterr().out
-        assert run_command(["test", "debian:7.2.12-1", "--like", search]) == ExitCode.GOOD
+        assert kab(["test", "debian:7.2.12-1", "--like", search], world) == ExitCode.GOOD
         assert "7.2.12-1-cloud-amd64: fast" in capsys.readouterr().out

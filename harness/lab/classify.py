@@ -1,0 +1,53 @@
+"""One kernel against a stored run: like its fast side, or like its slow one?"""
+
+from typing import TYPE_CHECKING
+
+from harness.config import Request
+from harness.errors import ConfigError
+from harness.lab.bench import OpenBench, ab_loop, check_job, run_conditions
+from harness.model.run import Run
+from harness.model.verdict import Decision
+from harness.run.classify import ClassifyLoop, KnownSides, check_conditions, sides_of_ab, sides_of_search
+from harness.run.evidence import stored_evidence
+from harness.workloads.registry import METRICS
+
+if TYPE_CHECKING:
+    from harness.lab.lab import Lab
+
+
+def classify(
+    lab: "Lab",
+    spec: str,
+    *,
+    like: str,
+    error: float,
+    max_boots: int,
+    request: Request,
+    bench: OpenBench | None,
+    destroy_data: str,
+    command: tuple[str, ...],
+) -> tuple[Run, Decision]:
+    """As Lab.classify."""
+    if not 0 < error < 0.5:
+        raise ConfigError(f"an error of {error:g} is asked for: it must lie between 0 and 0.5")
+    known = _known_sides(lab, like)
+    experiment = known.run.experiment
+    check_job(experiment.workload)
+    kernel = lab.resolve(spec)
+    if request.accelerator is None and bench is None:
+        request = Request(accelerator=known.run.conditions.get("accelerator"), connect=request.connect)
+    with lab.bench_for(request, bench, destroy_data) as opened:
+        opened.check(experiment)
+        conditions = run_conditions(opened, kernel, experiment.workload)
+        check_conditions(known, conditions)
+        loop = ClassifyLoop(ab=ab_loop(lab, opened, kernel), error=error, max_boots=max_boots)
+        return loop.execute(known, kernel, spec=spec, conditions=conditions, host=opened.host, command=command)
+
+
+def _known_sides(lab: "Lab", like: str) -> KnownSides:
+    """The fast and the slow side of a stored run. Raises ConfigError where it has none."""
+    stored = lab.store.run(like)
+    plan = lab.store.bisections.plan(stored.id)
+    if plan is None:
+        return sides_of_ab(stored, lab.store.decision(stored.id), METRICS)
+    return sides_of_search(stored, stored_evidence(lab.store, lab.store.bisections, stored, plan), METRICS)

@@ -1,0 +1,113 @@
+"""What is told of a stored run: as text, as one HTML file, as JSON, of a search as a mail, too."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from harness.errors import ExitCode
+from harness.model.run import Run
+from harness.model.verdict import Decision
+from harness.report import ATTACHMENTS, summary, to_html, to_json
+from harness.workloads.registry import METRICS
+
+if TYPE_CHECKING:
+    from harness.bisect.view import Standing
+    from harness.lab.lab import Lab
+    from harness.lab.searches import StoredSearch
+    from harness.model.bisection import BisectionOutcome
+    from harness.store import SqlStore
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunReport:
+    """Of an A/B run, or of one kernel against a stored run. `decision` is None while it is open."""
+
+    run: Run
+    decision: Decision | None
+    store: "SqlStore"
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The verdict's status."""
+        return self.decision.verdict.exit_code if self.decision else ExitCode.CANNOT_TELL
+
+    def text(self) -> str:
+        """The summary for a terminal."""
+        return summary(self.run, self.decision, self.run.block_trials, METRICS)
+
+    def json(self) -> str:
+        """The whole result as JSON."""
+        return json.dumps(to_json(self.run, self.decision, self.run.block_trials, METRICS), indent=1) + "\n"
+
+    def html(self) -> str:
+        """The whole result as one page."""
+        whole = self.store.with_artifacts(self.run, ATTACHMENTS)
+        return to_html(whole, self.decision, whole.block_trials, METRICS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchReport:
+    """Of a search. `outcome` holds what a git tree lists at its edges, and is None while the search is open."""
+
+    search: "StoredSearch"
+    standing: "Standing"
+    outcome: "BisectionOutcome | None"
+    store: "SqlStore"
+
+    @property
+    def run(self) -> Run:
+        """The search's run."""
+        return self.search.run
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The answer's status."""
+        return self.outcome.answer.exit_code if self.outcome else ExitCode.CANNOT_TELL
+
+    def text(self) -> str:
+        """The summary for a terminal."""
+        from harness.report.bisection import bisection_summary
+
+        return bisection_summary(self.run, self.search.evidence, self.standing, self.outcome, METRICS)
+
+    def json(self) -> str:
+        """The whole search as JSON."""
+        from harness.report.searchjson import search_to_json
+
+        told = search_to_json(self.run, self.search.evidence, self.standing, self.outcome, METRICS)
+        return json.dumps(told, indent=1) + "\n"
+
+    def html(self) -> str:
+        """The whole search as one page."""
+        from harness.report.bisectpage import bisection_html
+
+        return bisection_html(self.run, self.search.evidence, self.standing, self.outcome, METRICS)
+
+    def mail(self) -> str:
+        """A mail for the kernel's lists."""
+        from harness.report.listmail import list_mail
+
+        evidence = self.search.evidence
+        subruns = {subrun.run_id: self.store.run(subrun.run_id) for subrun, _, _ in evidence.proofs}
+        return list_mail(self.run, evidence, self.standing, self.outcome, METRICS, subruns=subruns)
+
+
+def report(lab: "Lab", run_id: str) -> RunReport | SearchReport:
+    """As Lab.report."""
+    run = lab.store.run(run_id)
+    if run.verb == "bisect":
+        return report_search(lab, run.id)
+    return RunReport(run=run, decision=lab.store.decision(run.id), store=lab.store)
+
+
+def report_search(
+    lab: "Lab", run_id: str | None, *, tree: Path | None = None, outcome: "BisectionOutcome | None" = None
+) -> SearchReport:
+    """As Lab.report_search."""
+    from harness.lab.searches import stored_search
+    from harness.lab.treesuspects import with_suspects
+
+    search = stored_search(lab, run_id)
+    known = with_suspects(lab, search.plan, search.run.experiment, outcome or search.outcome, tree)
+    return SearchReport(search=search, standing=search.standing(), outcome=known, store=lab.store)
