@@ -20,7 +20,7 @@ from harness.kbuild.configure import failure_of
 from harness.kbuild.external import run_builder
 from harness.kbuild.folder import BuildFolder, folder_lock, prune
 from harness.kbuild.make import Make, run_group
-from harness.kernels.bzimage import read_boot_image
+from harness.kernels.bootimage import read_boot_image
 from harness.kernels.library import KernelLibrary
 from harness.model.source import BuildSettings
 

@@ -127,8 +127,8 @@ def test_modules_of_another_kernel(home, library):
 
 def test_image_for_another_architecture(library, tmp_path):
     image = tmp_path / "Image"
-    image.write_bytes(b"MZ\0\x91" + bytes(0x34) + b"ARM\x64" + bytes(4096))
-    with pytest.raises(ConfigError, match="is a kernel for arm64"):
+    image.write_bytes(b"MZ" + bytes(0x36) + b"RSC\x05" + bytes(4096))
+    with pytest.raises(ConfigError, match="is a kernel for RISC-V"):
         library.resolve(f"file:{image}")
 
 
