@@ -25,8 +25,8 @@ from harness.config.workloads import WORKLOAD_KEYS
 from harness.model.workload import Workload
 from harness.parse.diskspec import DISK_KEYS, FILESYSTEM_KEYS, disk_text, filesystem_text
 from harness.parse.units import duration_text, size_text
-from harness.report import json_schema
-from harness.report.searchjson import search_json_schema
+from harness.report.compare.json import json_schema
+from harness.report.search.json import search_json_schema
 from harness.workloads.registry import MetricRow, metric_table
 
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from harness.errors import ExitCode
 from harness.model.run import Run
 from harness.model.verdict import Decision
-from harness.report import ATTACHMENTS, summary, to_html, to_json
+from harness.report.compare.html import ATTACHMENTS, to_html
+from harness.report.compare.json import to_json
+from harness.report.compare.text import summary
 from harness.workloads.registry import METRICS
 
 if TYPE_CHECKING:
@@ -67,26 +69,26 @@ class SearchReport:
 
     def text(self) -> str:
         """The summary for a terminal."""
-        from harness.report.bisection import bisection_summary
+        from harness.report.search.text import bisection_summary
 
         return bisection_summary(self.run, self.search.evidence, self.standing, self.outcome, METRICS)
 
     def json(self) -> str:
         """The whole search as JSON."""
-        from harness.report.searchjson import search_to_json
+        from harness.report.search.json import search_to_json
 
         told = search_to_json(self.run, self.search.evidence, self.standing, self.outcome, METRICS)
         return json.dumps(told, indent=1) + "\n"
 
     def html(self) -> str:
         """The whole search as one page."""
-        from harness.report.bisectpage import bisection_html
+        from harness.report.search.html import bisection_html
 
         return bisection_html(self.run, self.search.evidence, self.standing, self.outcome, METRICS)
 
     def mail(self) -> str:
         """A mail for the kernel's lists."""
-        from harness.report.listmail import list_mail
+        from harness.report.search.mail import list_mail
 
         evidence = self.search.evidence
         subruns = {subrun.run_id: self.store.run(subrun.run_id) for subrun, _, _ in evidence.proofs}

@@ -43,13 +43,13 @@ class StoredSearch:
 
     def log(self) -> str:
         """Every boot, with what it was made for, as text that ``replay`` reads."""
-        from harness.report.bisectlog import write_log
+        from harness.report.search.bisectlog import write_log
 
         return write_log(self.run.id, self.evidence)
 
     def git_log(self) -> str:
         """What `git bisect replay` takes, for each edge between commits. Raises ConfigError where there is none."""
-        from harness.report.gitbisectlog import git_bisect_log
+        from harness.report.search.gitbisectlog import git_bisect_log
 
         edges = self.outcome.edges if self.outcome else ()
         standing = self.standing()
@@ -83,7 +83,7 @@ def stored_search(lab: "Lab", run_id: str | None = None) -> StoredSearch:
 
 def replay(log: str) -> Iterator[SearchView]:
     """The search of a log again, without a boot: where it stood after each step. Raises ConfigError."""
-    from harness.report.bisectlog import read_log, steps_of
+    from harness.report.search.bisectlog import read_log, steps_of
 
     for step in steps_of(read_log(log, METRICS)):
         yield view_of(step.plan, stand(step, METRICS))

@@ -1,6 +1,7 @@
 """Jinja2 templates: domain XML, workloads, guest scripts, HTML; the only user of jinja2.
 
-kab's own templates live in ``harness/render/templates`` (``*.j2``). An undefined name is an error, never an empty
+kab's own templates (``*.j2``) live beside what fills them, and are named by their place in the package
+(``report/compare/page.html.j2``), or in ``harness/render/templates``. An undefined name is an error, never an empty
 string. Whatever a page shows is text, and printable. Templates that a user names (of workloads) are rendered by
 `harness.render.sandbox`.
 """
@@ -14,13 +15,14 @@ import jinja2
 
 from harness.parse.foreign import printable
 
-_TEMPLATES = Path(__file__).resolve().parent / "templates"
+_HERE = Path(__file__).resolve().parent
+_FOLDERS = (_HERE / "templates", _HERE.parent)
 
 
 @cache
 def _environment(*, page: bool) -> jinja2.Environment:
     environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        loader=jinja2.FileSystemLoader(_FOLDERS),
         undefined=jinja2.StrictUndefined,
         autoescape=jinja2.select_autoescape(("html.j2", "xml.j2")),
         trim_blocks=True,

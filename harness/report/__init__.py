@@ -1,11 +1,6 @@
-"""Stored results to text, HTML and JSON.
+"""Stored results in words and pictures, a room for each subject: `compare` (A/B runs) and `search`.
 
-All three are pure functions of a run, its decision (None while it is open), its trials and the catalogue of metrics.
+In each of them `text` is the summary on the screen, `html` the page, `json` the document for programs, `mail` (of a
+search) the report for a mailing list; a page's template lies beside it. All are pure functions of what is stored. What
+subjects share is here: sentences and figures (`wording`, `numbers`, `witness`), columns, axes, and the page's frame.
 """
-
-from harness.report.document import json_schema, to_json
-from harness.report.page import ATTACHMENTS, to_html
-from harness.report.text import summary
-from harness.report.wording import headline
-
-__all__ = ["ATTACHMENTS", "headline", "json_schema", "summary", "to_html", "to_json"]

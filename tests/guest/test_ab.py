@@ -13,7 +13,7 @@ import pytest
 
 from harness.errors import ExitCode
 from harness.host.paths import default_paths
-from harness.report import json_schema
+from harness.report.compare.json import json_schema
 from harness.store import SqlStore
 
 jsonschema = pytest.importorskip("jsonschema")

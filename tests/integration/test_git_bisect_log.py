@@ -13,8 +13,8 @@ from commits import failure, rung_of_commit, story
 from harness.history.lineage import linearise
 from harness.model.bisection import BisectionPlan, EdgeKind
 from harness.model.source import Commit
-from harness.report.gitbisectlog import git_bisect_log
-from harness.report.listmail import list_mail
+from harness.report.search.gitbisectlog import git_bisect_log
+from harness.report.search.mail import list_mail
 from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.integration

@@ -23,7 +23,7 @@ from harness.model.bisection import BisectionPlan
 from harness.model.experiment import Experiment
 from harness.model.guest import Accelerator
 from harness.model.history import Change, Origin, TreeListing
-from harness.report.bisectlog import read_log, steps_of, write_log
+from harness.report.search.bisectlog import read_log, steps_of, write_log
 from harness.run.evidence import stored_evidence
 from harness.store import SqlStore
 from harness.workloads.registry import METRICS

@@ -11,8 +11,8 @@ from kab_reference import GENERATED, command_line, commands, filled, json_refere
 
 from harness.cli.app import kab
 from harness.config import load_workloads
-from harness.report import json_schema
-from harness.report.searchjson import search_json_schema
+from harness.report.compare.json import json_schema
+from harness.report.search.json import search_json_schema
 from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit

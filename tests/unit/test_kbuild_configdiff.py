@@ -10,7 +10,7 @@ from harness.model.kconfig import MAY_BE_LOST
 from harness.model.source import BuildSettings, GitSpec
 from harness.parse.gitspec import parse_git
 from harness.parse.kconfig import parse_config
-from harness.report.options import effect_sentence
+from harness.report.search.options import effect_sentence
 
 pytestmark = pytest.mark.unit
 

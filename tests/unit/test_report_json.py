@@ -10,7 +10,7 @@ import pytest
 from harness.model.experiment import Arm
 from harness.model.trial import Outcome, Stage
 from harness.model.verdict import Verdict
-from harness.report import json_schema, to_json
+from harness.report.compare.json import json_schema, to_json
 from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit

@@ -14,10 +14,10 @@ from harness.model.bisection import EdgeKind, PlannedRung, RevertTest
 from harness.model.history import Change, Origin, Suspect
 from harness.model.source import OperationKind
 from harness.model.verdict import Verdict
-from harness.report import rungs
-from harness.report.gitbisectlog import git_bisect_log
-from harness.report.listmail import WIDTH, list_mail
-from harness.report.mailpeople import address
+from harness.report.search import rungs
+from harness.report.search.gitbisectlog import git_bisect_log
+from harness.report.search.mail import WIDTH, list_mail
+from harness.report.search.mailpeople import address
 from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit

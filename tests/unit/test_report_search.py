@@ -12,10 +12,10 @@ from harness.bisect.fold import stand
 from harness.model.bisection import Answer, EdgeKind, EdgeWish, IdenticalBuild, Mark, RungState, SubrunRole
 from harness.model.source import OperationKind
 from harness.model.trial import Finding, FindingKind, Outcome
-from harness.report.bisection import bisection_summary
-from harness.report.bisectlog import read_log, steps_of, write_log
-from harness.report.bisectpage import bisection_html
-from harness.report.searchjson import search_json_schema, search_to_json
+from harness.report.search.bisectlog import read_log, steps_of, write_log
+from harness.report.search.html import bisection_html
+from harness.report.search.json import search_json_schema, search_to_json
+from harness.report.search.text import bisection_summary
 from harness.stats.faults import signature_of
 from harness.workloads.registry import METRICS
 

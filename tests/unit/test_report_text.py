@@ -9,7 +9,8 @@ import pytest
 from harness.model.experiment import Arm
 from harness.model.trial import Outcome
 from harness.model.verdict import Verdict
-from harness.report import headline, summary
+from harness.report.compare.sentences import headline
+from harness.report.compare.text import summary
 from harness.report.numbers import interval, level, number, percent, ratio, scale_for, seconds
 from harness.report.witness import explain, reading_of
 from harness.report.wording import repeat_command

@@ -28,7 +28,9 @@ from harness.plan import JOB_CONDITION, experiment_digest, trial_specs
 from harness.render.guestscript import WORK
 from harness.render.jobidentity import job_condition
 from harness.render.workload import check_jobs
-from harness.report import json_schema, summary, to_html, to_json
+from harness.report.compare.html import to_html
+from harness.report.compare.json import json_schema, to_json
+from harness.report.compare.text import summary
 from harness.run.measure import Measurement, measure
 from harness.stats.decide import decide
 from harness.store import SqlStore

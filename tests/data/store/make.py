@@ -24,7 +24,7 @@ from harness.model.guest import Accelerator
 from harness.parse.experimentjson import experiment_to_json
 from harness.parse.plainjson import canonical, to_plain
 from harness.plan import experiment_digest
-from harness.report.bisectlog import write_log
+from harness.report.search.bisectlog import write_log
 from harness.run.ab import AbLoop, AbRequest
 from harness.store import SqlStore
 

@@ -12,10 +12,11 @@ from harness.model.run import Run
 from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
 from harness.parse.foreign import printable
-from harness.report import rungs, suspects, wording
+from harness.report import wording
 from harness.report.layout import columns, wrap
 from harness.report.numbers import NOTHING, number, scale_for
-from harness.report.reverttest import revert_test_sentence
+from harness.report.search import rungs, suspects
+from harness.report.search.reverttest import revert_test_sentence
 from harness.report.witness import explain
 
 # Longer strips are shortened where kernels were not booted, and broken over lines.

@@ -9,6 +9,7 @@ from harness.model.verdict import Comparison, Decision
 from harness.model.workload import Metric
 from harness.parse.foreign import printable
 from harness.report import wording
+from harness.report.compare import sentences
 from harness.report.layout import columns, wrap
 from harness.report.numbers import interval, level, number, ratio, scale_for
 from harness.report.witness import explain
@@ -26,9 +27,9 @@ def summary(
         _verdict(run, decision, metrics),
         _table(decision, metrics),
         _section("What the witnesses say", _witnesses(decision, metrics)),
-        _section("Boots that gave no figures", wording.outcome_lines(trials)),
-        _section("Seen in the kernel logs", wording.finding_lines(trials)),
-        _section("Mind", wording.note_lines(decision, metrics)),
+        _section("Boots that gave no figures", sentences.outcome_lines(trials)),
+        _section("Seen in the kernel logs", sentences.finding_lines(trials)),
+        _section("Mind", sentences.note_lines(decision, metrics)),
         _environment(run, trials),
         ["How to repeat", f"  {wording.repeat_command(run)}"],
     )
@@ -38,7 +39,7 @@ def summary(
 
 def _verdict(run: Run, decision: Decision | None, metrics: Mapping[str, Metric]) -> list[str]:
     word = str(decision.verdict).upper() if decision else "OPEN"
-    lines = [f"kab {run.verb} {run.id}: {word}", *wrap(f"{wording.headline(run, decision, metrics)}.")]
+    lines = [f"kab {run.verb} {run.id}: {word}", *wrap(f"{sentences.headline(run, decision, metrics)}.")]
     if decision is not None:
         lines += wrap(f"Why: {decision.reason}.")
         if decision.metric is not None:
@@ -99,8 +100,8 @@ def _environment(run: Run, trials: Sequence[Trial[BlockPlace]]) -> list[str]:
     common = wording.common_environment(trials)
     telling = (run.experiment.workload.kind, *_TELLING)
     facts = {
-        "baseline": wording.kernel_line(run.baseline),
-        "candidate": wording.kernel_line(run.candidate),
+        "baseline": sentences.kernel_line(run.baseline),
+        "candidate": sentences.kernel_line(run.candidate),
         "host": "; ".join(f"{key} {value}" for key, value in run.conditions.items()),
         **wording.setting_lines(run.experiment),
         "in guests": "; ".join(f"{key} {common[key]}" for key in telling if key in common),

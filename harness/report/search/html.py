@@ -10,10 +10,10 @@ from harness.model.bisection import BisectionOutcome, BisectionPlan, Edge, Found
 from harness.model.run import Run
 from harness.model.workload import Metric
 from harness.render import render
-from harness.report import rungs
-from harness.report.bisection import bisection_summary
 from harness.report.numbers import number
 from harness.report.scales import Tick, log_axis
+from harness.report.search import rungs
+from harness.report.search.text import bisection_summary
 
 _LEFT, _RIGHT, _TOP = 60.0, 20.0, 16.0
 _STEP = 26.0
@@ -63,7 +63,7 @@ def bisection_html(
 ) -> str:
     """The page; pure, no network, nothing executed."""
     return render(
-        "bisection.html.j2",
+        "report/search/page.html.j2",
         run=run,
         answer=str(outcome.answer) if outcome else "open",
         reason=outcome.reason if outcome else "the search is not finished",

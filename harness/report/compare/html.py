@@ -11,7 +11,8 @@ from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
 from harness.parse.headtail import shortened
 from harness.render import render
-from harness.report import charts, wording
+from harness.report import wording
+from harness.report.compare import charts, sentences
 from harness.report.numbers import NOTHING, interval, level, number, percent, ratio, scale_for, seconds
 from harness.report.witness import explain
 from harness.stats.blocks import complete_blocks
@@ -129,7 +130,7 @@ def to_html(
     run: Run, decision: Decision | None, trials: Sequence[Trial[BlockPlace]], metrics: Mapping[str, Metric]
 ) -> str:
     """The whole page. Artifacts that `trials` carry can be read in it; without any, it just has no such section."""
-    return render("report.html.j2", page=_page(run, decision, trials, metrics))
+    return render("report/compare/page.html.j2", page=_page(run, decision, trials, metrics))
 
 
 def _page(
@@ -146,7 +147,7 @@ def _page(
         word=str(decision.verdict) if decision else "no verdict yet",
         sign=_SIGNS[decision.verdict] if decision else "…",
         kind=str(decision.verdict) if decision else "open",
-        claim=wording.claim(run, decision),
+        claim=sentences.claim(run, decision),
         effect=percent(leading.ratio) if leading and leading.ratio is not None else "",
         effect_ratio=ratio(leading.ratio) if leading else "",
         effect_interval=f"{level(leading.error)} interval {interval(leading.low, leading.high)}" if leading else "",
@@ -158,9 +159,9 @@ def _page(
         plots=_plots(trials, metrics, comparisons),
         forest=charts.forest(comparisons, metrics, margin=run.experiment.margin, deciding=name),
         latencies=charts.latencies(decision.comparisons if decision else {}, metrics),
-        outcomes=tuple(wording.outcome_lines(trials)),
+        outcomes=tuple(sentences.outcome_lines(trials)),
         findings=tuple((index, found) for index, trial in enumerate(trials, 1) for found in trial.findings),
-        notes=tuple(wording.note_lines(decision, metrics)),
+        notes=tuple(sentences.note_lines(decision, metrics)),
         boots=_boots(trials, metrics.get(name or ""), attachments),
         stages=_stage_medians(trials),
         stage_places={stage: place for place, stage in enumerate(Stage)},

@@ -19,13 +19,14 @@ from harness.model.trial import Trial
 from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
 from harness.parse.foreign import printable
-from harness.report import rungs, suspects, wording
-from harness.report.gitbisectlog import git_bisect_log
+from harness.report import wording
 from harness.report.layout import wrap
-from harness.report.mailpeople import recipients
-from harness.report.mailsetting import repeat_section, setting_section
-from harness.report.mailtable import change, effect, table
-from harness.report.reverttest import revert_test_sentence
+from harness.report.search import rungs, suspects
+from harness.report.search.gitbisectlog import git_bisect_log
+from harness.report.search.mailpeople import recipients
+from harness.report.search.mailsetting import repeat_section, setting_section
+from harness.report.search.mailtable import change, effect, table
+from harness.report.search.reverttest import revert_test_sentence
 from harness.report.witness import explain
 
 WIDTH = 76

@@ -13,7 +13,7 @@ from harness.bisect.view import Standing
 from harness.model.bisection import BisectionPlan, Edge, EdgeKind, RungState
 from harness.model.source import Commit
 from harness.parse.foreign import printable
-from harness.report.rungs import git_spec, name, revision, title
+from harness.report.search.rungs import git_spec, name, revision, title
 
 # Terms for the older and the newer side of an edge.
 _TERMS = {EdgeKind.REMOVED: ("fast", "slow"), EdgeKind.RESTORED: ("slow", "fast")}

@@ -3,9 +3,7 @@
 Fields: schema/bisect-1.json.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from importlib.resources import files
 from typing import Any
 
 from harness.bisect.evidence import Evidence, ends_of, rung_of
@@ -19,9 +17,9 @@ from harness.model.verdict import Comparison, Decision
 from harness.model.workload import Metric
 from harness.parse.plainjson import to_plain
 from harness.report import wording
-from harness.report.document import comparison_json, finite, metrics_json, trial_json
-from harness.report.gitbisectlog import git_bisect_log
-from harness.report.suspects import missing, suspects_of
+from harness.report.jsonparts import comparison_json, finite, load_schema, metrics_json, trial_json
+from harness.report.search.gitbisectlog import git_bisect_log
+from harness.report.search.suspects import missing, suspects_of
 
 # Raised when a field goes away or changes its meaning; new fields need no new version.
 SEARCH_SCHEMA_NAME = "kab/bisect-1"
@@ -68,9 +66,7 @@ def search_to_json(
 
 def search_json_schema() -> dict[str, Any]:
     """The JSON Schema (draft 2020-12) of `search_to_json`."""
-    text = files("harness.report").joinpath("schema/bisect-1.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text)
-    return schema
+    return load_schema("bisect-1")
 
 
 def _plan(plan: BisectionPlan) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from harness.model.bisection import BisectionPlan, RevertTest
 from harness.model.source import OperationKind
-from harness.report import rungs
+from harness.report.search import rungs
 
 
 def revert_test_sentence(plan: BisectionPlan, counter: RevertTest, figures: str) -> str:

@@ -1,0 +1,1 @@
+"""A search over a ladder: its edges with proofs, what is believed of every rung, and every boot."""
