@@ -158,7 +158,7 @@ def kab(cell: Cell, world: World) -> Outcome:
         builds=len(tried),
         right=world.found([(edge.before, edge.after) for edge in result.edges]),
         decided=result.decided,
-        warned=bool(result.warnings),
+        warned=bool(result.doubts),
     )
 
 

@@ -137,7 +137,7 @@ def search(cell: PipelineCell, seed: int, number: int) -> Searched:
         ends=boots[SubrunRole.ENDS],
         search=len(run.trials),
         proofs=boots[SubrunRole.PROOF],
-        warned=bool(standing.warnings) or outcome.missed > GIVE_UP,
+        warned=bool(standing.doubts) or outcome.missed > GIVE_UP,
         missed=outcome.missed,
     )
 

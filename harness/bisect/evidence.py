@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.model.bisection import BisectionPlan, IdenticalBuild, Mark, Subrun, SubrunRole
+from harness.model.bisection import BisectionPlan, IdenticalBuild, Mark, Skip, SkipKind, Subrun, SubrunRole
 from harness.model.experiment import Arm, BlockPlace, Experiment, Place, RungPlace
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision
@@ -39,7 +39,7 @@ class LadderEvidence:
 
     boots: dict[int, list[Trial[Place]]] = field(default_factory=dict)
     # Rung -> why it cannot be tested.
-    skipped: dict[int, str] = field(default_factory=dict)
+    skipped: dict[int, Skip] = field(default_factory=dict)
     faults: dict[int, Fault] = field(default_factory=dict)
     # A rung whose last boot failed in a way that does not count yet: it is booted again first.
     pending: int | None = None
@@ -89,7 +89,7 @@ def ladder_evidence(evidence: Evidence, *, inner_boots: int | None = None, proof
         _judge(found, rung, trials_there, confirm=evidence.confirm)
     for mark in evidence.marks:
         if mark.skip:
-            found.skipped[mark.rung] = mark.reason
+            found.skipped[mark.rung] = Skip(kind=SkipKind.MARKED, text=mark.reason)
         elif mark.rung not in found.faults:
             found.skipped.pop(mark.rung, None)
     found.pending = _pending(evidence.trials[:inner_boots], found)
@@ -100,11 +100,13 @@ def _judge(found: LadderEvidence, rung: int, trials: Sequence[Trial[Place]], *, 
     faults: Mapping[str, Fault] = faults_of(trials, confirm=confirm)
     if faults:
         fault = found.faults[rung] = next(iter(faults.values()))
-        found.skipped[rung] = f"{fault.outcome} in {fault.failed} of {fault.boots} boots: {fault.message}".rstrip(": ")
+        found.skipped[rung] = Skip(
+            kind=SkipKind.FAULT, outcome=fault.outcome, failed=fault.failed, boots=fault.boots, text=fault.message
+        )
         return
     failed = [trial for trial in trials if trial.outcome not in {Outcome.OK, Outcome.LOST}]
     if len(failed) >= MAX_UNLIKE_FAILURES:
-        found.skipped[rung] = f"{len(failed)} boots failed, each in another way"
+        found.skipped[rung] = Skip(kind=SkipKind.UNLIKE, failed=len(failed), boots=len(trials))
 
 
 def _pending(trials: Sequence[Trial[RungPlace]], found: LadderEvidence) -> int | None:

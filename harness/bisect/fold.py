@@ -15,8 +15,8 @@ from harness.bisect.nullsearch import GIVE_UP, NullSearch, Values, is_null, list
 from harness.bisect.prior import cost_of, edge_counts, ladder_prior
 from harness.bisect.search import EdgeFound, EdgeSearch, Observation, Result, Rules
 from harness.bisect.select import Choice
-from harness.bisect.view import NextBoot, RungStanding, Standing
-from harness.model.bisection import EdgeKind, EdgeWish, FoundEdge, RungState
+from harness.bisect.view import RungStanding, Standing
+from harness.model.bisection import Blocked, EdgeKind, EdgeWish, FoundEdge, NextBoot, NextWhy, RungState, Skip, SkipKind
 from harness.model.experiment import Place
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Verdict
@@ -72,15 +72,13 @@ def _measured_ends(evidence: Evidence, found: LadderEvidence, metric: str) -> bo
 
 
 def _before_search(evidence: Evidence, findings: LadderEvidence, chosen: MetricChoice | None, boots: int) -> Standing:
-    blocked = ""
-    if evidence.ends_decision is not None:
-        blocked = f"the ends cannot be compared: {evidence.ends_decision.reason}"
+    blocked = Blocked(decided=evidence.ends_decision.reason) if evidence.ends_decision is not None else None
     rungs = []
     for rung in range(len(evidence.plan.rungs)):
         made = sum(trial.outcome.booted for trial in findings.boots.get(rung, ()))
-        skipped = findings.skipped.get(rung, "")
+        skipped = findings.skipped.get(rung)
         state = RungState.SKIP if skipped else RungState.UNKNOWN
-        rungs.append(RungStanding(boots=made, median=None, state=state, slow=None, note=skipped))
+        rungs.append(RungStanding(boots=made, median=None, state=state, slow=None, skip=skipped))
     return Standing(rungs=tuple(rungs), metric=chosen, boots=boots, blocked=blocked)
 
 
@@ -104,20 +102,23 @@ class _Fold:
         for rung, made in findings.boots.items():
             ran = any(trial.outcome is Outcome.OK for trial in made)
             if ran and rung not in self.values and rung not in self.skipped:
-                self.skipped[rung] = f"no boot gave {chosen.name}"
+                self.skipped[rung] = self._no_value
         self.measured = {*self.values, *(rung for rung, of in self.identical_builds.items() if of in self.values)}
+
+    @property
+    def _no_value(self) -> Skip:
+        return Skip(kind=SkipKind.NO_VALUE, text=self.chosen.name)
 
     def standing(self, *, ahead: bool = False) -> Standing:
         """The standing."""
         unmeasured = [end for end in (0, self.last) if end not in self.values]
         if unmeasured:
-            plan, end = self.evidence.plan, unmeasured[0]
-            why = self.skipped.get(end) or f"no boot gave {self.chosen.name}"
+            end = unmeasured[0]
             return Standing(
                 rungs=tuple(self._rung(rung, None) for rung in self.rungs),
                 metric=self.chosen,
                 boots=self.boots,
-                blocked=f"the end {plan.rungs[end].release} cannot be measured ({why})",
+                blocked=Blocked(end=end, skip=self.skipped.get(end, self._no_value)),
             )
         search = self._search()
         null = self._alike(search) if 0 in search.prior.counts and not self.crashed else None
@@ -148,7 +149,7 @@ class _Fold:
             next=self._next(choice),
             ahead=search.after(choice) if choice is not None and ahead else (),
             boots_left=self._boots_left(search, choice),
-            warnings=self._warnings(result),
+            doubts=result.doubts,
         )
 
     def _alike(self, search: EdgeSearch) -> NullSearch | None:
@@ -162,10 +163,11 @@ class _Fold:
         """The standing while everything measured is like the ends."""
         upcoming = self._next(None)
         if upcoming is None and found.missed > GIVE_UP and found.kernel is not None:
-            again = "once more" if found.kernel in self.values else "beside it"
             upcoming = NextBoot(
                 rung=self.identical_builds.get(found.kernel, found.kernel),
-                reason=f"all so far are alike; {again}, for another stretch may hide there ({found.missed:.0%} in all)",
+                why=NextWhy.HIDDEN,
+                missed=found.missed,
+                again=found.kernel in self.values,
             )
         return Standing(
             rungs=tuple(self._rung(rung, 0.0 if rung in self.measured else None) for rung in self.rungs),
@@ -260,34 +262,34 @@ class _Fold:
     def _rung(self, rung: int, slow: float | None) -> RungStanding:
         made = sum(trial.outcome.booted for trial in self.findings.boots.get(rung, ()))
         state = RungState.UNKNOWN
-        note = self.skipped.get(rung, "")
-        if note:
+        skip = self.skipped.get(rung)
+        if skip is not None:
             state = RungState.SKIP
         elif (rung in self.values or rung in self.identical_builds) and slow is not None:
             state = RungState.SLOW if slow > 0.5 else RungState.FAST
         raw = self.raw.get(rung)
-        if rung in self.identical_builds and not note:
-            note = f"the same kernel as {self.evidence.plan.rungs[self.identical_builds[rung]].release}"
-        if rung in self.crashed:
-            note = f"counts as slow: {self.findings.skipped[rung]}"
+        counts = rung in self.crashed
         return RungStanding(
-            boots=made, median=statistics.median(raw) if raw else None, state=state, slow=slow, note=note
+            boots=made,
+            median=statistics.median(raw) if raw else None,
+            state=state,
+            slow=slow,
+            skip=self.findings.skipped[rung] if counts else skip,
+            counts=counts,
+            same_as=self.identical_builds.get(rung) if skip is None and not counts else None,
         )
 
     def _next(self, choice: Choice | None) -> NextBoot | None:
         pending = self.findings.pending
         if pending is not None:
-            return NextBoot(rung=pending, reason="its last boot failed, and one failure proves nothing")
+            return NextBoot(rung=pending, why=NextWhy.FAILED_ONCE)
         if choice is None:
             return None
-        probability, bits = choice.probability_other, choice.bits
         if choice.kernel in self.values:
-            reason = f"once more, for its boots leave doubt ({bits:.2f} bits expected)"
-        elif 0.25 < probability < 0.75:
-            reason = f"it halves what is left ({bits:.2f} bits expected)"
+            why = NextWhy.DOUBT
         else:
-            reason = f"it may show another state ({bits:.2f} bits expected)"
-        return NextBoot(rung=choice.kernel, reason=reason)
+            why = NextWhy.HALVES if 0.25 < choice.probability_other < 0.75 else NextWhy.OTHER_STATE
+        return NextBoot(rung=choice.kernel, why=why, bits=choice.bits, again=choice.kernel in self.values)
 
     def _boots_left(self, search: EdgeSearch, choice: Choice | None) -> int | None:
         """Bits still open, at the rate of the next boot."""
@@ -301,12 +303,3 @@ class _Fold:
         mass = np.maximum(classes.mass, 1e-12)
         bits = float(np.sum(mass * (np.log2(places) - np.log2(mass))))
         return max(1, math.ceil(bits / max(choice.bits / choice.boots, 0.2)))
-
-    def _warnings(self, result: Result) -> tuple[str, ...]:
-        warnings = []
-        for text in result.warnings:
-            words = text.split()
-            warnings.append(
-                " ".join(self.evidence.plan.rungs[int(word)].release if word.isdigit() else word for word in words)
-            )
-        return tuple(warnings)

@@ -20,10 +20,6 @@ from harness.bisect.search import EdgeSearch
 # Probability of having missed a stretch, were there one, at which it is no longer looked for, but said.
 GIVE_UP = 0.1
 
-# From which it is said; and above which nobody can be said to have looked for one.
-_WORTH_A_WORD = 0.001
-_LOOKED = 0.5
-
 # Boots of one kernel: logs of the metric.
 Values = Mapping[int, Sequence[float]]
 
@@ -156,12 +152,3 @@ def unseen(prior: Mapping[int, float], now: Mapping[int, float], named: int) -> 
     likely = now.get(named, 0.0) / prior[named]
     odds = [now.get(count, 0.0) / share / max(likely, 1e-300) for count, share in prior.items() if count > named]
     return min(max(odds, default=0.0), 1.0)
-
-
-def missed_text(missed: float) -> str:
-    """What to say of a probability of having missed a stretch, were there one; empty where it is negligible."""
-    if missed < _WORTH_A_WORD:
-        return ""
-    if missed > _LOOKED:
-        return "further stretches between the ends were not looked for"
-    return f"a further stretch, if there is one, has been missed with probability {missed:.2g}"

@@ -9,6 +9,7 @@ import numpy as np
 from harness.bisect.noise import FAR, Floats, LearnedNoise, Noise, Sums, weights_of
 from harness.bisect.posterior import Classes, EdgePrior, Ints, classes_of, probability_other
 from harness.bisect.select import Choice, select
+from harness.model.bisection import Doubt
 from harness.stats.sequential import RESOLUTION
 from harness.stats.shape import two_humped
 
@@ -66,8 +67,7 @@ class Result:
     decided: bool
     # Posterior probability of each number of edges.
     counts: dict[int, float]
-    # For reports: what to doubt.
-    warnings: tuple[str, ...] = ()
+    doubts: tuple[Doubt, ...] = ()
 
 
 class EdgeSearch:
@@ -231,7 +231,7 @@ class EdgeSearch:
             probability=float(told[best]),
             decided=self.calibrated and bool(told[best] >= self.rules.confidence),
             counts={count: float(classes.mass[classes.edges == count].sum()) for count in self.prior.counts},
-            warnings=self._warnings() if told[best] >= self.rules.confidence else (),
+            doubts=self._doubts() if told[best] >= self.rules.confidence else (),
         )
 
     def _noise(self) -> Noise:
@@ -298,7 +298,7 @@ class EdgeSearch:
         bootable[self._untestable()] = 0.0
         return bootable
 
-    def _warnings(self) -> tuple[str, ...]:
+    def _doubts(self) -> tuple[Doubt, ...]:
         residuals: list[float] = []
         other = self.probability_of(np.array(sorted(self._values), dtype=np.int64)) > 1 / 2
         for state in (False, True):
@@ -306,7 +306,7 @@ class EdgeSearch:
             values = [value for kernel in kernels for value in self._values[kernel]]
             residuals += [value - float(np.mean(values)) for value in values]
         if two_humped(residuals):
-            return ("boots of one state fall into two groups: the probabilities above are too sure",)
+            return (Doubt.TWO_GROUPS,)
         return ()
 
 

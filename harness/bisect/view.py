@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from harness.bisect.metric import MetricChoice
 from harness.bisect.search import Result
-from harness.model.bisection import BisectionPlan, FoundEdge, RungState, SearchView
+from harness.model.bisection import BisectionPlan, Blocked, Doubt, FoundEdge, NextBoot, RungState, SearchView, Skip
 
 _SURE = 0.98
 # Probability from which a kernel that was booted is shown as fast or slow.
@@ -22,16 +22,11 @@ class RungStanding:
     state: RungState
     # Posterior probability that it is slow; None before the ends are known.
     slow: float | None
-    # Why it is skipped, or which one it is identical to; empty otherwise.
-    note: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NextBoot:
-    """The kernel to boot next, and why in half a sentence."""
-
-    rung: int
-    reason: str
+    # Why it is skipped; or, where `counts` is set, why it is taken to be slow without a value.
+    skip: Skip | None = None
+    counts: bool = False
+    # The rung that it is identical to.
+    same_as: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,9 +50,9 @@ class Standing:
     ahead: tuple[int, ...] = ()
     # Boots expected until the edges are named, proofs not counted; None if unknown.
     boots_left: int | None = None
-    # Why the search cannot go on; empty where it can, or is over.
-    blocked: str = ""
-    warnings: tuple[str, ...] = ()
+    # Why the search cannot go on; None where it can, or is over.
+    blocked: Blocked | None = None
+    doubts: tuple[Doubt, ...] = ()
 
     @property
     def strip(self) -> str:
@@ -76,8 +71,8 @@ def view_of(plan: BisectionPlan, standing: Standing) -> SearchView:
         boots_left=standing.boots_left,
         edges=standing.edges,
         probability=standing.result.probability if standing.result else 0.0,
-        next_rung=standing.next.rung if standing.next else None,
-        reason=standing.next.reason if standing.next else standing.blocked,
+        next=standing.next,
+        blocked=standing.blocked,
     )
 
 

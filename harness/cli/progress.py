@@ -17,6 +17,7 @@ from harness.model.run import Run
 from harness.model.trial import Outcome, Stage, Trial
 from harness.model.verdict import Decision
 from harness.parse.foreign import printable
+from harness.report.search.reasons import view_reason
 
 # A line of a log for each so many seconds of a build.
 _BUILD_LINE_S = 30.0
@@ -195,7 +196,7 @@ class JsonProgress(NullProgress):
                 "boots_left": view.boots_left,
                 "edges": [{"before": edge.before, "after": edge.after, "kind": edge.kind} for edge in view.edges],
                 "probability": view.probability,
-                "next": view.next_rung,
-                "reason": view.reason,
+                "next": view.next.rung if view.next else None,
+                "reason": view_reason(view),
             },
         )

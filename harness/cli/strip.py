@@ -6,6 +6,7 @@ from rich.text import Text
 
 from harness.model.bisection import BisectionPlan, SearchView
 from harness.parse.foreign import printable
+from harness.report.search.reasons import view_reason
 
 _STYLE = {"F": "bold green", "S": "bold red", "f": "green", "s": "red", "x": "dim", "?": "yellow"}
 # Shades of what is not known, from surely fast to surely slow.
@@ -61,10 +62,10 @@ def strip_line(view: SearchView) -> str:
 
 def next_sentence(view: SearchView) -> str:
     """``next 6.12.57 (rung 2): it halves what is left (0.97 bits expected); about 5 boots left``."""
-    if view.next_rung is None:
-        return view.reason or "nothing is left to boot but the proofs of what is found"
+    if view.next is None:
+        return view_reason(view) or "nothing is left to boot but the proofs of what is found"
     left = "" if view.boots_left is None else f"; about {view.boots_left} boots left, then the proofs"
-    return f"next {rung_name(view.plan, view.next_rung)} (rung {view.next_rung}): {view.reason}{left}"
+    return f"next {rung_name(view.plan, view.next.rung)} (rung {view.next.rung}): {view_reason(view)}{left}"
 
 
 def edges_sentence(view: SearchView) -> str:

@@ -8,6 +8,7 @@ from harness.model.history import Suspect, TreeListing
 from harness.model.kconfig import OptionEffect
 from harness.model.source import Commit, OperationKind
 from harness.model.stored import STORED_AS
+from harness.model.trial import Outcome
 from harness.model.verdict import Verdict
 
 
@@ -47,6 +48,91 @@ class SubrunRole(StrEnum):
     # The far end of the slow stretch against itself with the culprit reverted (removed edge) or applied (restored one).
     # The word in what was stored before it was called so.
     REVERT_TEST = "counterproof"
+
+
+class SkipKind(StrEnum):
+    """Why a kernel cannot be tested."""
+
+    # It failed in a way that counts against it.
+    FAULT = "fault"
+    # Its boots failed, each in another way.
+    UNLIKE = "unlike"
+    # Marked so: by hand, or because it is no longer to be had.
+    MARKED = "marked"
+    # It ran, but gave no value of the metric.
+    NO_VALUE = "no-value"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """Why a kernel cannot be tested, with what it takes to say it."""
+
+    kind: SkipKind
+    # Of a fault: how its boots ended.
+    outcome: Outcome | None = None
+    # Boots that failed (so), of so many.
+    failed: int = 0
+    boots: int = 0
+    # What the first of them said; of a mark its reason; the metric that is lacking.
+    text: str = ""
+
+
+class NextWhy(StrEnum):
+    """Why a kernel is booted next."""
+
+    # Its last boot failed, and one failure proves nothing.
+    FAILED_ONCE = "failed-once"
+    # Its boots leave doubt.
+    DOUBT = "doubt"
+    # It halves what is left.
+    HALVES = "halves"
+    # It may show another state.
+    OTHER_STATE = "other-state"
+    # All so far are alike, but another stretch may hide beside this kernel.
+    HIDDEN = "hidden"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NextBoot:
+    """The kernel to boot next, and why."""
+
+    rung: int
+    why: NextWhy
+    # Information expected of it.
+    bits: float = 0.0
+    # Probability that a stretch, were there one, has not been seen; and whether the kernel was booted before.
+    missed: float = 0.0
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blocked:
+    """Why a search cannot go on: an end cannot be measured, or, without one, both cannot be compared."""
+
+    end: int | None = None
+    skip: Skip | None = None
+    # What A/B said of both ends.
+    decided: str = ""
+
+
+class Doubt(StrEnum):
+    """What to doubt of a result."""
+
+    # Boots of one state fall into two groups: the probabilities are too sure.
+    TWO_GROUPS = "two-groups"
+
+
+class Obstacle(StrEnum):
+    """Why there is no revert test."""
+
+    DOES_NOT_APPLY = "does-not-apply"
+    DOES_NOT_BUILD = "does-not-build"
+    # The far kernel cannot be had.
+    NO_KERNEL = "no-kernel"
+    # The slow stretch has no farther end than the edge's own.
+    NO_FAR_END = "no-far-end"
+    # The kernel is the same with and without the change.
+    CHANGES_NOTHING = "changes-nothing"
 
 
 class Answer(StrEnum):
@@ -164,6 +250,8 @@ class RevertTest:
     verdict: Verdict | None = None
     # Why there is no verdict, or the reason of the decision.
     reason: str = ""
+    # None where there is a verdict, and in what was stored before this was.
+    obstacle: Obstacle | None = None
 
     @property
     def holds(self) -> bool:
@@ -225,9 +313,9 @@ class SearchView:
     boots_left: int | None
     edges: tuple[FoundEdge, ...]
     probability: float
-    # The rung to boot next and why, in half a sentence; None when the search is over.
-    next_rung: int | None
-    reason: str
+    # None when the search is over or cannot go on.
+    next: NextBoot | None
+    blocked: Blocked | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from harness.bisect.nullsearch import missed_text
 from harness.bisect.view import Standing
 from harness.history.suspects import likeliest, rank
 from harness.model.bisection import (
@@ -22,6 +21,7 @@ from harness.model.history import Change, Step, TreeListing
 from harness.model.kconfig import OptionEffect
 from harness.model.run import Run
 from harness.model.verdict import Decision, Verdict
+from harness.report.search import reasons
 from harness.stats.faults import faulty_arms
 
 # Posterior probability below which the edges named are not worth a proof.
@@ -38,7 +38,7 @@ TreeLister = Callable[[str, str, Sequence[str]], tuple[TreeListing, Sequence[Cha
 
 def outcome_of(standing: Standing, edges: Sequence[Edge], *, stopped: str, plan: BisectionPlan) -> BisectionOutcome:
     """The outcome; `stopped` says why the search ended early, empty where it did not."""
-    answer, reason = _answer(standing, edges, stopped, plan.edges)
+    answer, reason = _answer(plan, standing, edges, stopped)
     return BisectionOutcome(
         answer=answer,
         reason=reason,
@@ -111,26 +111,24 @@ def _subsystems(experiment: Experiment) -> tuple[str, ...]:
     )
 
 
-def _answer(standing: Standing, edges: Sequence[Edge], stopped: str, wish: EdgeWish) -> tuple[Answer, str]:
+def _answer(plan: BisectionPlan, standing: Standing, edges: Sequence[Edge], stopped: str) -> tuple[Answer, str]:
     """How the search ended, and why in a sentence."""
     result = standing.result
-    if standing.blocked or result is None:
-        return Answer.UNCERTAIN, standing.blocked
+    if standing.blocked is not None:
+        return Answer.UNCERTAIN, reasons.blocked_reason(plan, standing.blocked)
+    if result is None:
+        return Answer.UNCERTAIN, ""
     if stopped and not (edges and all(edge.proven for edge in edges)):
         return Answer.UNCERTAIN, f"{stopped}; a higher --max-boots goes on"
-    missed = missed_text(standing.missed)
+    wish = plan.edges
     if not edges and (not result.edges or standing.small):
         if wish is EdgeWish.BOTH or result.probability < WORTH_A_PROOF:
             return Answer.UNCERTAIN, "no stretch that differs was found"
-        less = f"{100 * standing.looked_for:.2g} %" if standing.looked_for else "the margin"
-        said = [f"what was booted differs from the ends by less than {less}", missed]
-        return Answer.NOTHING, "; ".join(filter(None, said))
+        return Answer.NOTHING, reasons.nothing_found(standing.looked_for, standing.missed)
     if not edges:
-        return Answer.UNCERTAIN, f"there are edges, but none that was {wish}"
+        return Answer.UNCERTAIN, reasons.none_wished(wish)
     if result.probability < WORTH_A_PROOF and not stopped:
-        return Answer.UNCERTAIN, f"nothing left to boot tells more; believed with probability {result.probability:.3g}"
-    unproven = [edge for edge in edges if not edge.proven]
-    if unproven:
-        return Answer.UNPROVEN, "; ".join(f"A/B of the {edge.kind} edge says {edge.verdict}" for edge in unproven)
-    proven = f"{'each edge is' if len(edges) > 1 else 'the edge is'} proven by A/B of its neighbours"
-    return Answer.FOUND, "; ".join(filter(None, (proven, missed, stopped)))
+        return Answer.UNCERTAIN, reasons.nothing_left(result.probability)
+    if not all(edge.proven for edge in edges):
+        return Answer.UNPROVEN, reasons.not_proven(edges)
+    return Answer.FOUND, reasons.all_proven(edges, standing.missed, stopped)

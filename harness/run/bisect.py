@@ -22,6 +22,7 @@ from harness.model.bisection import (
     FoundEdge,
     IdenticalBuild,
     Mark,
+    Obstacle,
     RevertTest,
     Subrun,
     SubrunRole,
@@ -37,6 +38,7 @@ from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision
 from harness.parse.plainjson import canonical
 from harness.plan import MAX_LOSSES, experiment_digest, search_spec
+from harness.report.search.reasons import obstacle_reason
 from harness.run.ab import AbLoop
 from harness.run.answer import WORTH_A_PROOF, TreeLister, edge_of, outcome_of
 from harness.run.evidence import evidence_of
@@ -324,16 +326,18 @@ class BisectLoop:
         result = RevertTest(kind=kind, far=far, spec=self.counter(plan, edge, far))
         baseline = self._kernel(search, far)
         if far in {edge.before, edge.after} or baseline is None:
-            why = "cannot be had" if baseline is None else "is all of the slow stretch: there is no farther end"
-            search.revert_tests[edge.after] = replace(result, reason=f"{plan.rungs[far].release} {why}")
+            obstacle = Obstacle.NO_KERNEL if baseline is None else Obstacle.NO_FAR_END
+            search.revert_tests[edge.after] = _untested(plan, result, obstacle)
             return
         try:
             candidate = self._resolve(plan, result.spec)
         except (BuildError, DoesNotApplyError, NoKernelError) as error:
-            search.revert_tests[edge.after] = replace(result, reason=error.message)
+            applies = not isinstance(error, DoesNotApplyError)
+            obstacle = Obstacle.DOES_NOT_BUILD if applies else Obstacle.DOES_NOT_APPLY
+            search.revert_tests[edge.after] = _untested(plan, result, obstacle, error.message)
             return
         if candidate.digest == baseline.digest:
-            search.revert_tests[edge.after] = replace(result, reason="it changes nothing in that kernel")
+            search.revert_tests[edge.after] = _untested(plan, result, Obstacle.CHANGES_NOTHING)
             return
         asked = SubrunRequest(
             role=SubrunRole.REVERT_TEST,
@@ -381,6 +385,11 @@ def far_rung(standing: Standing, edge: FoundEdge, last: int) -> int:
     if edge.kind is EdgeKind.REMOVED:
         return min((other.before for other in found if other.before >= edge.after), default=last)
     return max((other.after for other in found if other.after <= edge.before), default=0)
+
+
+def _untested(plan: BisectionPlan, test: RevertTest, obstacle: Obstacle, said: str = "") -> RevertTest:
+    reason = obstacle_reason(obstacle, plan.rungs[test.far].release, said)
+    return replace(test, obstacle=obstacle, reason=reason)
 
 
 def _of_metric(search: _Ongoing, standing: Standing) -> Experiment:

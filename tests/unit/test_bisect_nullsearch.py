@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from harness.bisect.noise import Noise, Sums
-from harness.bisect.nullsearch import KnownStep, Values, listen, look, missed_text, unseen
+from harness.bisect.nullsearch import KnownStep, Values, listen, look, unseen
 from harness.bisect.posterior import EdgePrior
 from harness.bisect.search import EdgeSearch, Observation, Rules
+from harness.report.search.reasons import missed_text
 
 pytestmark = pytest.mark.unit
 

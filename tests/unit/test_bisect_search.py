@@ -158,8 +158,8 @@ def test_two_humps_are_warned_of_and_one_is_not() -> None:
     def humps(rng):
         return (3.0 if rng.random() < 0.5 else -3.0) + 0.3 * rng.standard_normal()
 
-    warned = [bool(run(200, [61], gap=5.0, seed=seed, tail=humps).result().warnings) for seed in range(12)]
-    calm = [bool(run(200, [61], gap=1.5, seed=seed).result().warnings) for seed in range(12)]
+    warned = [bool(run(200, [61], gap=5.0, seed=seed, tail=humps).result().doubts) for seed in range(12)]
+    calm = [bool(run(200, [61], gap=1.5, seed=seed).result().doubts) for seed in range(12)]
     assert sum(warned) >= 7
     assert sum(calm) <= 1
 

@@ -12,6 +12,7 @@ from harness.bisect.fold import stand
 from harness.model.bisection import Answer, EdgeKind, EdgeWish, IdenticalBuild, Mark, RungState, SubrunRole
 from harness.model.source import OperationKind
 from harness.model.trial import Finding, FindingKind, Outcome
+from harness.report.search import sentences
 from harness.report.search.bisectlog import read_log, steps_of, write_log
 from harness.report.search.html import bisection_html
 from harness.report.search.json import search_json_schema, search_to_json
@@ -157,7 +158,10 @@ class TestLog:
         ]
         told = story(failures=crashed)
         evidence = replace(told.evidence, confirm=True)
-        assert stand(evidence, METRICS).rungs[20].note == "crashed in 2 of 3 boots: the kernel crashed in measure"
+        assert (
+            sentences.rung_note(evidence.plan, stand(evidence, METRICS).rungs[20])
+            == "crashed in 2 of 3 boots: the kernel crashed in measure"
+        )
         log = write_log("some-run", evidence)
         again = read_log(log, METRICS)
         assert list(map(signature_of, again.trials[:3])) == list(map(signature_of, crashed))

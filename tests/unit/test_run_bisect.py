@@ -24,6 +24,7 @@ from harness.model.experiment import Experiment, TrialSpec
 from harness.model.kernel import Kernel
 from harness.model.run import Run, RunState
 from harness.model.trial import Outcome, Trial
+from harness.report.search.reasons import view_reason
 from harness.store import SqlStore
 
 pytestmark = pytest.mark.unit
@@ -61,7 +62,7 @@ def test_finds_both_edges_and_proves_them(store: SqlStore) -> None:
     assert len(world.made) <= 36
     views = search.ab.progress.views
     assert views[-1].strip[:2] == "FS"
-    assert all(view.reason for view in views if view.next_rung is not None)
+    assert all(view_reason(view) for view in views if view.next is not None)
 
 
 @pytest.mark.parametrize("pair", [(3, 4), (1, 19), (9, 12), (5, 17)])

@@ -13,6 +13,7 @@ from harness.render import render
 from harness.report.numbers import number
 from harness.report.scales import Tick, log_axis
 from harness.report.search import rungs
+from harness.report.search.sentences import rung_note
 from harness.report.search.text import bisection_summary
 
 _LEFT, _RIGHT, _TOP = 60.0, 20.0, 16.0
@@ -106,7 +107,7 @@ def _chart(
                     for value in values.get(index, ())
                 ),
                 bar=round(posterior_bottom - (slow or 0.0) * _POSTERIOR_HEIGHT, 1),
-                title=f"{said} {there.note}".strip(),
+                title=f"{said} {rung_note(plan, there)}".strip(),
             )
         )
     end = max(places.values())

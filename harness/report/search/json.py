@@ -19,6 +19,8 @@ from harness.parse.plainjson import to_plain
 from harness.report import wording
 from harness.report.jsonparts import comparison_json, finite, load_schema, metrics_json, trial_json
 from harness.report.search.gitbisectlog import git_bisect_log
+from harness.report.search.reasons import blocked_reason
+from harness.report.search.sentences import doubts, rung_note
 from harness.report.search.suspects import missing, suspects_of
 
 # Raised when a field goes away or changes its meaning; new fields need no new version.
@@ -50,7 +52,7 @@ def search_to_json(
         "host": run.host,
         "answer": outcome.answer if outcome else None,
         "exit_code": int(outcome.answer.exit_code) if outcome else None,
-        "reason": outcome.reason if outcome else standing.blocked,
+        "reason": outcome.reason if outcome else _blocked(evidence.plan, standing),
         "belief": _belief(standing),
         "rungs": _rungs(evidence.plan, standing),
         "edges": [_edge(evidence, standing, edge, edges, decisions, metrics) for edge in edges],
@@ -69,6 +71,10 @@ def search_json_schema() -> dict[str, Any]:
     return load_schema("bisect-1")
 
 
+def _blocked(plan: BisectionPlan, standing: Standing) -> str:
+    return blocked_reason(plan, standing.blocked) if standing.blocked else ""
+
+
 def _plan(plan: BisectionPlan) -> dict[str, Any]:
     return {"edges": plan.edges, "confidence": plan.confidence, "crash_is_slow": plan.crash_is_slow}
 
@@ -85,7 +91,7 @@ def _belief(standing: Standing) -> dict[str, Any]:
         "boots_left": standing.boots_left,
         "next_rung": standing.next.rung if standing.next else None,
         "strip": standing.strip,
-        "warnings": standing.warnings,
+        "warnings": doubts(standing),
     }
 
 
@@ -103,7 +109,7 @@ def _rungs(plan: BisectionPlan, standing: Standing) -> list[dict[str, Any]]:
             "median": there.median,
             "state": there.state,
             "slow": there.slow,
-            "note": there.note,
+            "note": rung_note(plan, there),
         }
         for rung, there in zip(plan.rungs, standing.rungs, strict=True)
     ]

@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness.bisect.evidence import Evidence
-from harness.bisect.nullsearch import missed_text
 from harness.bisect.view import Standing
 from harness.model.bisection import BisectionOutcome, BisectionPlan, Edge, EdgeKind, RevertTest, RungState
 from harness.model.experiment import BlockPlace
@@ -26,6 +25,7 @@ from harness.report.search.gitbisectlog import git_bisect_log
 from harness.report.search.mailpeople import recipients
 from harness.report.search.mailsetting import repeat_section, setting_section
 from harness.report.search.mailtable import change, effect, table
+from harness.report.search.reasons import missed_text
 from harness.report.search.reverttest import revert_test_sentence
 from harness.report.witness import explain
 

@@ -1,6 +1,6 @@
 """The revert test of an edge in words: what the far end of the slow stretch does with the culprit undone."""
 
-from harness.model.bisection import BisectionPlan, RevertTest
+from harness.model.bisection import BisectionPlan, Obstacle, RevertTest
 from harness.model.source import OperationKind
 from harness.report.search import rungs
 
@@ -11,7 +11,9 @@ def revert_test_sentence(plan: BisectionPlan, counter: RevertTest, figures: str)
     far = rungs.full_name(plan.rungs[counter.far])
     if counter.run is None or counter.verdict is None:
         why = counter.reason or "no reason is known"
-        fails = "does not apply to" if "apply" in why else "cannot be tested on"
+        # What was stored before obstacles had kinds has but the words.
+        applies = counter.obstacle is not Obstacle.DOES_NOT_APPLY and not (counter.obstacle is None and "apply" in why)
+        fails = "cannot be tested on" if applies else "does not apply to"
         return f"The {deed} {fails} {far}: {why}."
     if counter.holds:
         return f"Effect of the {deed} alone on top of {far}: {figures}."

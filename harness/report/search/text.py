@@ -15,7 +15,7 @@ from harness.parse.foreign import printable
 from harness.report import wording
 from harness.report.layout import columns, wrap
 from harness.report.numbers import NOTHING, number, scale_for
-from harness.report.search import rungs, suspects
+from harness.report.search import reasons, rungs, sentences, suspects
 from harness.report.search.reverttest import revert_test_sentence
 from harness.report.witness import explain
 
@@ -43,9 +43,9 @@ def bisection_summary(
         *(_edge(run, edge, evidence, metrics) for edge in edges),
         _rungs(plan, standing, metrics),
         _ends(plan, evidence, standing, metrics),
-        _listed("Skipped", _skipped(evidence, standing)),
-        _listed("Not booted, for their code is that of another", _identical_builds(evidence)),
-        _listed("Mind", standing.warnings),
+        _listed("Skipped", _said_of_rungs(plan, sentences.skipped(plan, standing))),
+        _listed("Not booted, for their code is that of another", _said_of_rungs(plan, sentences.identical(evidence))),
+        _listed("Mind", sentences.doubts(standing)),
         _environment(run),
         ["How to repeat", f"  {wording.repeat_command(run)}"],
     ]
@@ -74,9 +74,11 @@ def _headline(run: Run, plan: BisectionPlan, outcome: BisectionOutcome | None, s
     if outcome is None:
         coming = standing.next
         reason = (
-            f"next is {_name(plan, coming.rung)}: {coming.reason}"
+            f"next is {_name(plan, coming.rung)}: {reasons.next_reason(coming)}"
             if coming
-            else standing.blocked or "the ends are not measured yet"
+            else reasons.blocked_reason(plan, standing.blocked)
+            if standing.blocked
+            else "the ends are not measured yet"
             if not standing.edges
             else "its edges are to be proven"
         )
@@ -265,20 +267,8 @@ def _moved(decision: Decision, metrics: Mapping[str, Metric]) -> list[Comparison
     return [found for found in wording.shown(decision, metrics) if found.verdict in _MOVED and found.ratio is not None]
 
 
-def _skipped(evidence: Evidence, standing: Standing) -> Iterable[str]:
-    """Kernels that could not be tested, or whose failure counts, and why."""
-    identical_builds = {identical.rung for identical in evidence.identical_builds}
-    for index, (rung, there) in enumerate(zip(evidence.plan.rungs, standing.rungs, strict=True)):
-        if there.note and (there.state is RungState.SKIP or index not in identical_builds):
-            yield f"{rungs.full_name(rung)}: {there.note}"
-
-
-def _identical_builds(evidence: Evidence) -> Iterable[str]:
-    """Kernels that are, bit by bit, another one."""
-    plan = evidence.plan
-    for identical in evidence.identical_builds:
-        own, other = plan.rungs[identical.rung], plan.rungs[identical.of]
-        yield f"{rungs.full_name(own)}: the same kernel as {rungs.name(other)}"
+def _said_of_rungs(plan: BisectionPlan, said: Iterable[tuple[int, str]]) -> Iterable[str]:
+    return (f"{rungs.full_name(plan.rungs[rung])}: {note}" for rung, note in said)
 
 
 def _listed(title: str, items: Iterable[str]) -> list[str]:
