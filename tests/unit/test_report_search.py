@@ -9,7 +9,7 @@ import pytest
 from commits import COMMITS, REMOVED, Story, commit, failure, plan, rung_of_commit, sha, story
 
 from harness.bisect.fold import stand
-from harness.model.bisection import Answer, EdgeKind, EdgeWish, IdenticalBuild, Mark, RungState, SubrunRole
+from harness.model.bisection import Answer, EdgeKind, EdgeWish, IdenticalBuild, Mark, Obstacle, RungState, SubrunRole
 from harness.model.source import OperationKind
 from harness.model.trial import Finding, FindingKind, Outcome
 from harness.report.search import sentences
@@ -277,3 +277,5 @@ class TestJson:
         assert set(boot["outcome"]["enum"]) == set(Outcome)
         kinds = set(search_json_schema()["$defs"]["counterproof"]["properties"]["kind"]["enum"])
         assert kinds == set(OperationKind) - {OperationKind.MERGE}
+        obstacles = search_json_schema()["$defs"]["counterproof"]["properties"]["obstacle"]["enum"]
+        assert set(obstacles) == {*Obstacle, None}
