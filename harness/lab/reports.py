@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from harness.errors import ExitCode
 from harness.model.run import Run
 from harness.model.verdict import Decision
-from harness.report.compare.html import ATTACHMENTS, to_html
+from harness.report.attachments import ATTACHMENTS
+from harness.report.compare.html import to_html
 from harness.report.compare.json import to_json
 from harness.report.compare.text import summary
 from harness.workloads.registry import METRICS

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from harness.model.experiment import Arm
 from harness.model.trial import Finding, FindingKind, Outcome, Stage
 from harness.model.verdict import Verdict
+from harness.report.attachments import ATTACHMENTS
 from harness.report.compare.charts import dot_plot, forest, latencies, stage_bar
-from harness.report.compare.html import ATTACHMENTS, to_html
+from harness.report.compare.html import to_html
 from harness.report.compare.text import summary
 from harness.report.scales import Axis, linear_axis, log_axis
 from harness.workloads.registry import METRICS

@@ -9,8 +9,9 @@ from typing import Self
 
 from harness.model.experiment import Arm, BlockPlace, Place, TrialSpec
 from harness.model.trial import Outcome, Stage, Trial
-from harness.model.verdict import Comparison, Verdict
+from harness.model.verdict import Comparison
 from harness.model.workload import Metric
+from harness.report.metricrows import kind_of
 from harness.report.numbers import interval, number, percent, ratio, scale_for, seconds
 from harness.report.scales import Axis, Tick, linear_axis, log_axis
 from harness.report.wording import verdict_word
@@ -260,13 +261,6 @@ def _bounded(found: Comparison, end: float | None) -> float | None:
     """An interval's end, unless it is so far out that it would squeeze all else together."""
     assert found.ratio is not None
     return end if end is not None and 0.1 <= end / found.ratio <= 10.0 else None
-
-
-def kind_of(found: Comparison, metric: Metric | None) -> str:
-    """How to colour a comparison."""
-    if metric is not None and metric.witness and found.verdict in {Verdict.FASTER, Verdict.SLOWER}:
-        return "moved"
-    return {Verdict.FASTER: "better", Verdict.SLOWER: "worse", Verdict.SAME: "same"}.get(found.verdict, "unclear")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
