@@ -24,7 +24,7 @@ from dataclasses import dataclass, replace
 
 from debian.debian_support import Version
 
-from harness.model.history import Change, Origin, Step
+from harness.model.history import Change, Gap, GapKind, Origin, Step
 
 _HEADER = re.compile(r"^(?P<source>linux\S*) \((?P<version>[^)]+)\) (?P<suites>[^;]+);.*$", re.MULTILINE)
 # The signed package repeats the stanza of the package that it was made from, under a version of its own.
@@ -41,11 +41,9 @@ _CVE = re.compile(r"CVE-\d+-\d+")
 # "(CVE-2026-1, CVE-2026-2)", "(Closes: #123)", "(fixes CVE-2026-1)".
 _NOTE = re.compile(r"\s*\([^()]*(?:CVE-\d|[Cc]loses:)[^()]*\)")
 
-# How sentences about what a changelog does not list can be told apart.
-_BEGINS = "The changelog begins with"
-_RELEASES = "Few or no commits are listed of new upstream releases:"
-_UPDATES = "Few or no commits are listed of stable updates:"
-_FORKED = "stable branches fork"
+# What a git tree lists with the tags of upstream releases; and with those of the kernels' own versions.
+_CLOSED = frozenset({GapKind.BEGINS, GapKind.RELEASES})
+_CLOSED_EXACTLY = _CLOSED | {GapKind.UPDATES, GapKind.FORKED}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +77,7 @@ def changes_between(changelog: str, older: str, newer: str, *, older_changelog: 
     stanzas = list(_stanzas(changelog))
     start = next((place for place, stanza in enumerate(stanzas) if stanza.version == newer), None)
     if start is None:
-        return Step(older=older, newer=newer, changes=(), gaps=(f"The changelog does not hold {newer}.",))
+        return Step(older=older, newer=newer, changes=(), gaps=(Gap(kind=GapKind.ABSENT, newer=newer),))
     # By place and not by version alone: 6.12.107-1~deb12u1 sorts before 6.12.107-1, which it was rebuilt from.
     history = stanzas[start:]
     taken = [stanza for stanza in history if Version(_unrebuilt(stanza.version)) > base]
@@ -97,10 +95,9 @@ def changes_between(changelog: str, older: str, newer: str, *, older_changelog: 
     )
 
 
-def still_missing(gaps: Sequence[str], *, exact: bool) -> tuple[str, ...]:
+def still_missing(gaps: Sequence[Gap], *, exact: bool) -> tuple[Gap, ...]:
     """Those `gaps` of a Step that hold where a git tree lists the commits, those of stable updates too if `exact`."""
-    closed = (_BEGINS, _RELEASES, _UPDATES) if exact else (_BEGINS, _RELEASES)
-    return tuple(gap for gap in gaps if not gap.startswith(closed) and not (exact and _FORKED in gap))
+    return tuple(gap for gap in gaps if gap.kind not in (_CLOSED_EXACTLY if exact else _CLOSED))
 
 
 def _stanzas(changelog: str) -> Iterator[_Stanza]:
@@ -193,41 +190,20 @@ def _upstream(version: str) -> str:
     return version.rpartition("-")[0] or version
 
 
-def _descent(history: Sequence[_Stanza], older: str, newer: str) -> list[str]:
+def _descent(history: Sequence[_Stanza], older: str, newer: str) -> list[Gap]:
     base = Version(_unrebuilt(older))
     versions = [Version(_unrebuilt(stanza.version)) for stanza in history]
     if base in versions:
         return []
     oldest = min(versions)
     if oldest > base:
-        return [f"{_BEGINS} {oldest}: what came between {older} and that is not listed."]
+        return [Gap(kind=GapKind.BEGINS, older=older, at=str(oldest))]
     fork = max(found for found in versions if found < base)
-    lost = f"and what only {older} had taken is not listed."
-    return [f"{newer} does not descend from {older} but from {fork}: {_FORKED}, {lost}"]
+    return [Gap(kind=GapKind.FORKED, older=older, newer=newer, at=str(fork))]
 
 
-def _unlisted(bodies: Sequence[_Body]) -> list[str]:
+def _unlisted(bodies: Sequence[_Body]) -> list[Gap]:
     releases = list(dict.fromkeys(name for body in reversed(bodies) for name in body.unlisted_releases))
     updates = list(dict.fromkeys(name for body in reversed(bodies) for name in body.unlisted_updates))
-    gaps = []
-    if releases:
-        gaps.append(f"{_RELEASES} {', '.join(releases)}.")
-    if updates:
-        gaps.append(f"{_UPDATES} {_ranges(updates)}.")
-    return gaps
-
-
-def _ranges(updates: Sequence[str]) -> str:
-    """``6.13.1 to 6.13.11, 6.14.1``."""
-    runs: list[list[str]] = []
-    for name in updates:
-        if runs and _follows(runs[-1][-1], name):
-            runs[-1].append(name)
-        else:
-            runs.append([name])
-    return ", ".join(run[0] if len(run) == 1 else f"{run[0]} to {run[-1]}" for run in runs)
-
-
-def _follows(before: str, after: str) -> bool:
-    series, _, number = before.rpartition(".")
-    return number.isdecimal() and after == f"{series}.{int(number) + 1}"
+    gaps = ((GapKind.RELEASES, releases), (GapKind.UPDATES, updates))
+    return [Gap(kind=kind, names=tuple(names)) for kind, names in gaps if names]

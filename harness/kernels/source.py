@@ -13,7 +13,7 @@ from harness.host.paths import Paths
 from harness.kbuild.builder import BuildProgress
 from harness.kernels.cache import SourceRecord
 from harness.kernels.shelf import Shelf
-from harness.model.history import Step
+from harness.model.history import Gap, GapKind, Step
 from harness.model.kernel import AvailableKernel, Kernel
 
 # What a source makes of a spec's text: a type of its own.
@@ -120,5 +120,5 @@ class KernelSource(Protocol[S]):
 
 def unknown_changes(older: Kernel, newer: Kernel) -> Step:
     """The ``changes`` of a source that keeps none."""
-    gap = f"{newer.release} came without a changelog."
+    gap = Gap(kind=GapKind.NO_CHANGELOG, newer=newer.release)
     return Step(older=older.version, newer=newer.version, changes=(), gaps=(gap,))

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness.errors import ExitCode
-from harness.model.history import Suspect, TreeListing
+from harness.model.history import Gap, Suspect, TreeListing
 from harness.model.kconfig import OptionEffect
 from harness.model.source import Commit, OperationKind
 from harness.model.stored import STORED_AS
@@ -273,8 +273,8 @@ class Edge:
     # The likeliest changes first, of so many.
     suspects: tuple[Suspect, ...] = ()
     changes: int = 0
-    # What the changelogs do not list.
-    gaps: tuple[str, ...] = ()
+    # What the changelogs do not list; sentences where versions before this one stored it.
+    gaps: tuple[Gap | str, ...] = ()
     # What the user's git tree lists besides; None where none was asked.
     tree: TreeListing | None = None
     # The one commit between the neighbours; None where there are several, or packages.

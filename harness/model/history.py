@@ -54,6 +54,40 @@ class Change:
     commit: str = ""
 
 
+class GapKind(StrEnum):
+    """What no changelog lists of what came between two packages."""
+
+    # The newer package has no changelog; or one that does not hold its own version.
+    NO_CHANGELOG = "no-changelog"
+    ABSENT = "absent"
+    # The changelog begins later than the older version.
+    BEGINS = "begins"
+    # The newer does not descend from the older: what only the older one had taken is not listed.
+    FORKED = "forked"
+    # New upstream releases, and stable updates, of which few or no commits are listed.
+    RELEASES = "releases"
+    UPDATES = "updates"
+    # Only so many commits of a history were looked at, the newest.
+    NEWEST = "newest"
+    # A sentence of an earlier version that is none of these.
+    TOLD = "told"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Gap:
+    """Something that came between two packages and that the changelog does not list."""
+
+    kind: GapKind
+    # Package versions; without a changelog `newer` is the release.
+    older: str = ""
+    newer: str = ""
+    # Where the changelog begins, or the branches fork: a package version. How many commits were looked at.
+    at: str = ""
+    # Upstream releases ("7.2") or stable updates ("7.2.4"), oldest first.
+    names: tuple[str, ...] = ()
+    text: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """What is known to have changed from one package version to another, newest first."""
@@ -61,8 +95,8 @@ class Step:
     older: str
     newer: str
     changes: tuple[Change, ...]
-    # Sentences: what else changed that the changelog does not list. Empty when it lists all stable updates.
-    gaps: tuple[str, ...] = ()
+    # What else changed that the changelog does not list. Empty when it lists all stable updates.
+    gaps: tuple[Gap, ...] = ()
 
     @property
     def complete(self) -> bool:

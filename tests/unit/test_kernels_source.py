@@ -16,7 +16,7 @@ from harness.kernels.debian.catalogue import Catalogue, DebianKernel, PackageLay
 from harness.kernels.debian.lists import DebianLists
 from harness.kernels.library import KernelLibrary
 from harness.kernels.source import Surroundings
-from harness.model.history import Change, Origin, Step
+from harness.model.history import Change, Gap, GapKind, Origin, Step
 from harness.model.kernel import AvailableKernel, Kernel, Package
 
 pytestmark = pytest.mark.unit
@@ -180,7 +180,7 @@ def test_what_came_between_is_the_sources_to_tell(library):
     older, newer = library.resolve("shop:r9"), library.resolve("shop:r10")
     assert [change.subject for change in library.changes(older, newer).changes] == ["since r9"]
     with KernelLibrary(Paths(cache=Path("/nonexistent"), state=Path("/nonexistent")), sources=[]) as other:
-        assert other.changes(older, newer).gaps == ("r10-1 came without a changelog.",)
+        assert other.changes(older, newer).gaps == (Gap(kind=GapKind.NO_CHANGELOG, newer="r10-1"),)
 
 
 def test_it_is_known_where_specs_are_read(library):

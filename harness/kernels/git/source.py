@@ -10,7 +10,7 @@ from harness.kernels.cache import SourceRecord, source_key
 from harness.kernels.git.revisions import Revisions, as_revision, build_provenance
 from harness.kernels.local.tree import tree_pieces
 from harness.kernels.source import Surroundings, unknown_changes
-from harness.model.history import Change, Origin, Step
+from harness.model.history import Change, Gap, GapKind, Origin, Step
 from harness.model.kernel import Kernel
 from harness.model.source import GitSpec
 from harness.parse.foreign import printable
@@ -100,5 +100,5 @@ class GitSource:
         changes = tuple(
             Change(subject=subject, origin=Origin.UPSTREAM, version=newer.version, commit=sha) for sha, subject in found
         )
-        gaps = (f"Only the newest {MOST_LISTED} commits were looked at.",) if len(found) == MOST_LISTED else ()
+        gaps = (Gap(kind=GapKind.NEWEST, at=str(MOST_LISTED)),) if len(found) == MOST_LISTED else ()
         return Step(older=older.version, newer=newer.version, changes=changes, gaps=gaps)

@@ -18,6 +18,7 @@ from harness.model.workload import Metric
 from harness.parse.plainjson import to_plain
 from harness.report import wording
 from harness.report.jsonparts import comparison_json, finite, load_schema, metrics_json, trial_json
+from harness.report.search.gaps import gap_sentence
 from harness.report.search.gitbisectlog import git_bisect_log
 from harness.report.search.reasons import blocked_reason
 from harness.report.search.sentences import doubts, rung_note
@@ -138,7 +139,7 @@ def _edge(
         "counterproof": _revert_test(edge.revert_test, decisions, metrics),
         "suspects": suspects_of(edge),
         "changes": edge.changes,
-        "gaps": missing(edge),
+        "gaps": [gap_sentence(gap) for gap in missing(edge)],
         "tree": _tree(edge.tree),
         "git_bisect_log": git_bisect_log(evidence, standing, edge, edges),
     }

@@ -21,6 +21,7 @@ from harness.parse.foreign import printable
 from harness.report import wording
 from harness.report.layout import wrap
 from harness.report.search import rungs, suspects
+from harness.report.search.gaps import gap_sentence
 from harness.report.search.gitbisectlog import git_bisect_log
 from harness.report.search.mailpeople import recipients
 from harness.report.search.mailsetting import repeat_section, setting_section
@@ -215,13 +216,13 @@ def _identity(mail: _Mail, edge: Edge) -> list[str]:
         lines += ["", *wrap("What is between them cannot be tested; it is one of:", width=WIDTH)]
         lines += [f"  {rungs.full_name(rung)}" for rung in between]
     elif found := suspects.suspects_of(edge):
-        lines += ["", *wrap(f"Suspects, the likeliest first, of {suspects.picked_from(edge)}:", width=WIDTH)]
+        lines += ["", *wrap(f"{suspects.heading(edge)}:", width=WIDTH)]
         for suspect in found[:_SUSPECTS]:
             said = f"{suspect.change.subject} ({suspects.source_of(suspect.change)})"
             lines += wrap(said, indent="  ", hang="      ", width=WIDTH)
     # What the tree of one's own lacks is nothing for a list.
-    for gap in suspects.missing(edge):
-        lines += wrap(f"Mind: {gap}", width=WIDTH)
+    for gap in () if suspects.suspects_of(edge) else suspects.missing(edge):
+        lines += wrap(f"Mind: {gap_sentence(gap)}", width=WIDTH)
     return lines
 
 

@@ -5,8 +5,9 @@ import shlex
 from harness.history.changelog import still_missing
 from harness.history.suspects import merge
 from harness.model.bisection import Edge
-from harness.model.history import Change, Suspect, TreeListing
+from harness.model.history import Change, Gap, GapKind, Suspect, TreeListing
 from harness.report import wording
+from harness.report.search.gaps import gap_sentence, names_text, read_gap
 
 # Of a commit's hash.
 _DIGITS = 12
@@ -27,10 +28,55 @@ def picked_from(edge: Edge) -> str:
     return " and ".join(parts)
 
 
-def missing(edge: Edge) -> tuple[str, ...]:
-    """Sentences: what is listed neither by changelogs nor in the user's git tree."""
-    tree = edge.tree
-    return still_missing(edge.gaps, exact=tree.exact) if tree is not None and tree.newer else edge.gaps
+def missing(edge: Edge) -> tuple[Gap, ...]:
+    """What is listed neither by changelogs nor in the user's git tree."""
+    tree, gaps = edge.tree, tuple(map(read_gap, edge.gaps))
+    return still_missing(gaps, exact=tree.exact) if tree is not None and tree.newer else gaps
+
+
+def heading(edge: Edge) -> str:
+    """What the suspects were picked from, and whether the culprit must be among it; without a last colon.
+
+    ``Suspects, the likeliest first, of 12 changes that the changelog lists``; or, where others are listed nowhere,
+    ``Suspects: 10 of 240 changes that the changelog lists; not listed are those of new upstream releases 6.19, 7.0``.
+    """
+    source, gaps, found = picked_from(edge), missing(edge), suspects_of(edge)
+    if not found:
+        return f"Suspects: none of {source} fits the workload" if source else "Suspects: no change is listed"
+    if not gaps:
+        return f"Suspects, the likeliest first, of {source}"
+    return f"Suspects: {len(found)} of {source}; not listed are {' and '.join(map(_unlisted, gaps))}"
+
+
+def _unlisted(gap: Gap) -> str:
+    """``those of new upstream releases 6.19, 7.0``, all or most of them."""
+    names = names_text(gap.names)
+    match gap.kind:
+        case GapKind.RELEASES:
+            return f"those of new upstream releases {names}"
+        case GapKind.UPDATES:
+            return f"those of stable updates {names}"
+        case GapKind.BEGINS:
+            return f"those between {gap.older} and {gap.at}"
+        case GapKind.FORKED:
+            return f"those that only {gap.older} had taken since {gap.at}"
+        case GapKind.NO_CHANGELOG | GapKind.ABSENT:
+            return f"those of {gap.newer}"
+        case GapKind.NEWEST:
+            return f"those older than the newest {gap.at}"
+        case GapKind.TOLD:
+            return f"others ({gap.text.rstrip('.')})"
+
+
+def notes(edge: Edge) -> list[str]:
+    """Sentences: what is not listed, where the heading does not say it, and what the user's git tree lacks."""
+    gaps = () if suspects_of(edge) else missing(edge)
+    return [*map(gap_sentence, gaps), *(edge.tree.notes if edge.tree else ())]
+
+
+def asks_for_tree(edge: Edge) -> bool:
+    """Whether a clone of Linux would list what is missing."""
+    return edge.tree is None and bool(missing(edge))
 
 
 def source_of(change: Change) -> str:
@@ -39,6 +85,11 @@ def source_of(change: Change) -> str:
         return change.commit[:_DIGITS]
     brought = change.point_release or change.version
     return f"{brought}, {change.commit[:_DIGITS]}" if change.commit else brought
+
+
+def tree_command(run_id: str) -> str:
+    """The command that lists the commits from a clone, too."""
+    return f"kab bisect report {run_id} --tree ~/linux"
 
 
 def search_command(tree: TreeListing, run_id: str) -> str:

@@ -210,20 +210,16 @@ def _medians(found: Comparison, metrics: Mapping[str, Metric]) -> str:
 
 
 def _suspects(edge: Edge, run: Run) -> list[str]:
-    """The suspects, after what nothing lists: the culprit may be among that. Then how to have more, or to go on."""
-    tree, gaps = edge.tree, suspects.missing(edge)
-    notes = (*gaps, *(tree.notes if tree else ()))
-    lines = [line for note in notes for line in wrap(f"Mind: {note}", indent="  ", hang="    ")]
-    if gaps and tree is None:
-        # Commands stand on lines of their own, to be copied.
-        lines += ["  `--tree` lists it, from a clone of Linux:", f"    kab bisect report {run.id} --tree ~/linux"]
-    source, found = suspects.picked_from(edge), suspects.suspects_of(edge)
-    if not found:
-        which = f"none of {source} fits the workload" if source else "no change is listed"
-        return [*lines, *wrap(f"Suspects: {which}.", indent="  ", hang="    ")]
-    lines += wrap(f"Suspects, the likeliest first, of {source}:", indent="  ", hang="    ")
+    """The suspects, and what nothing lists: the culprit may be among that. Then how to have more, or to go on."""
+    tree = edge.tree
+    lines = [line for note in suspects.notes(edge) for line in wrap(f"Mind: {note}", indent="  ", hang="    ")]
+    found = suspects.suspects_of(edge)
+    lines += wrap(f"{suspects.heading(edge)}{':' if found else '.'}", indent="  ", hang="    ")
     for suspect in found:
         lines += wrap(_suspect(suspect), indent="    ", hang="        ")
+    # Commands stand on lines of their own, to be copied.
+    if suspects.asks_for_tree(edge):
+        lines += ["  `--tree` lists what is missing, from a clone of Linux:", f"    {suspects.tree_command(run.id)}"]
     if tree is not None and tree.commits:
         lines += ["  To go on, commit by commit:", f"    {suspects.search_command(tree, run.id)}"]
     return lines
