@@ -32,6 +32,10 @@ class Evidence:
     # Finished A/B runs of neighbours, and of far ends with a culprit undone.
     proofs: tuple[tuple[Subrun, tuple[Trial[BlockPlace], ...], Decision], ...] = ()
 
+    def decision_of(self, run_id: str | None) -> Decision | None:
+        """What the A/B run of a proof or a revert test decided; None where there is none."""
+        return next((decision for subrun, _, decision in self.proofs if subrun.run_id == run_id), None)
+
 
 @dataclass(slots=True)
 class LadderEvidence:

@@ -1,12 +1,16 @@
 """What is told of a stored run: as text, as one HTML file, as JSON, of a search as a mail, too."""
 
 import json
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import ExitCode
+from harness.model.bisection import SubrunRole
+from harness.model.experiment import PlaceT
 from harness.model.run import Run
+from harness.model.trial import Trial
 from harness.model.verdict import Decision
 from harness.report.attachments import ATTACHMENTS
 from harness.report.compare.html import to_html
@@ -15,6 +19,7 @@ from harness.report.compare.text import summary
 from harness.workloads.registry import METRICS
 
 if TYPE_CHECKING:
+    from harness.bisect.evidence import Evidence
     from harness.bisect.view import Standing
     from harness.lab.lab import Lab
     from harness.lab.searches import StoredSearch
@@ -85,7 +90,22 @@ class SearchReport:
         """The whole search as one page."""
         from harness.report.search.html import bisection_html
 
-        return bisection_html(self.run, self.search.evidence, self.standing, self.outcome, METRICS)
+        return bisection_html(self.run, self._with_files(), self.standing, self.outcome, METRICS)
+
+    def _with_files(self) -> "Evidence":
+        """The evidence with the files of its boots that a page shows."""
+        evidence, bisections = self.search.evidence, self.store.bisections
+
+        def with_files(run_id: str, made: Sequence[Trial[PlaceT]]) -> tuple[Trial[PlaceT], ...]:
+            return tuple(replace(one, artifacts=self.store.artifacts(run_id, one.spec, ATTACHMENTS)) for one in made)
+
+        ends = next((one.run_id for one in bisections.subruns(self.run.id) if one.role is SubrunRole.ENDS), "")
+        return replace(
+            evidence,
+            ends=with_files(ends, evidence.ends),
+            trials=with_files(self.run.id, evidence.trials),
+            proofs=tuple((one, with_files(one.run_id, made), decision) for one, made, decision in evidence.proofs),
+        )
 
     def mail(self) -> str:
         """A mail for the kernel's lists."""

@@ -123,7 +123,7 @@ def test_short_ladders_are_shown_whole(both: Story) -> None:
     page = bisection_html(both.run, both.evidence, both.standing, both.outcome, METRICS)
     assert page.count('class="belief"') == COMMITS
     assert "kernels without a boot" not in page
-    assert f"removed: {commit(REMOVED).short} (&#34;btrfs: move mount code" in page
+    assert f"removed by {commit(REMOVED).short} (&#34;btrfs: move mount code" in page
 
 
 class TestLog:

@@ -33,7 +33,6 @@ def search_to_json(
 ) -> dict[str, Any]:
     """The report as plain JSON values, valid under `search_json_schema`; numbers that are not finite become null."""
     edges = outcome.edges if outcome else ()
-    decisions = {subrun.run_id: decision for subrun, _, decision in evidence.proofs}
     document = {
         "schema": SEARCH_SCHEMA_NAME,
         "kab_version": run.kab_version,
@@ -56,7 +55,7 @@ def search_to_json(
         "reason": outcome.reason if outcome else _blocked(evidence.plan, standing),
         "belief": _belief(standing),
         "rungs": _rungs(evidence.plan, standing),
-        "edges": [_edge(evidence, standing, edge, edges, decisions, metrics) for edge in edges],
+        "edges": [_edge(evidence, standing, edge, edges, metrics) for edge in edges],
         "ends": _decision(evidence.ends_decision, metrics),
         "boots": [*_boots(evidence)],
         "marks": evidence.marks,
@@ -121,7 +120,6 @@ def _edge(
     standing: Standing,
     edge: Edge,
     edges: Sequence[Edge],
-    decisions: Mapping[str, Decision],
     metrics: Mapping[str, Metric],
 ) -> dict[str, Any]:
     return {
@@ -134,9 +132,9 @@ def _edge(
             "run": edge.proof_run,
             "verdict": edge.verdict,
             "reason": edge.reason,
-            "decision": _decision(decisions.get(edge.proof_run or ""), metrics),
+            "decision": _decision(evidence.decision_of(edge.proof_run), metrics),
         },
-        "counterproof": _revert_test(edge.revert_test, decisions, metrics),
+        "counterproof": _revert_test(edge.revert_test, evidence, metrics),
         "suspects": suspects_of(edge),
         "changes": edge.changes,
         "gaps": [gap_sentence(gap) for gap in missing(edge)],
@@ -151,14 +149,14 @@ def _tree(listing: TreeListing | None) -> dict[str, Any] | None:
 
 
 def _revert_test(
-    counter: RevertTest | None, decisions: Mapping[str, Decision], metrics: Mapping[str, Metric]
+    counter: RevertTest | None, evidence: Evidence, metrics: Mapping[str, Metric]
 ) -> dict[str, Any] | None:
     if counter is None:
         return None
     return {
         **to_plain(counter),
         "holds": counter.holds,
-        "decision": _decision(decisions.get(counter.run or ""), metrics),
+        "decision": _decision(evidence.decision_of(counter.run), metrics),
     }
 
 

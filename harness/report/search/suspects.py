@@ -1,11 +1,12 @@
 """What is said of an edge's suspects: which they are, what they were picked from, and what is listed nowhere."""
 
 import shlex
+from collections.abc import Iterator
 
 from harness.history.changelog import still_missing
 from harness.history.suspects import merge
 from harness.model.bisection import Edge
-from harness.model.history import Change, Gap, GapKind, Suspect, TreeListing
+from harness.model.history import Change, Gap, GapKind, Suspect
 from harness.report import wording
 from harness.report.search.gaps import gap_sentence, names_text, read_gap
 
@@ -74,9 +75,29 @@ def notes(edge: Edge) -> list[str]:
     return [*map(gap_sentence, gaps), *(edge.tree.notes if edge.tree else ())]
 
 
-def asks_for_tree(edge: Edge) -> bool:
-    """Whether a clone of Linux would list what is missing."""
-    return edge.tree is None and bool(missing(edge))
+def commands(edge: Edge, run_id: str) -> Iterator[tuple[str, str]]:
+    """(What for, command) of what tells more."""
+    tree = edge.tree
+    if tree is None and missing(edge):
+        yield "`--tree` lists what is missing, from a clone of Linux", f"kab bisect report {run_id} --tree ~/linux"
+    if tree is not None and tree.commits:
+        # The search goes on, commit by commit, where the one over packages ended.
+        yield (
+            "To go on, commit by commit",
+            shlex.join(["kab", "bisect", f"git:{tree.tree}", "--from-run", run_id, "--", *tree.paths]),
+        )
+
+
+def why_suspected(suspect: Suspect) -> str:
+    """What of the workload it names."""
+    return ", ".join(suspect.matched) or "its words"
+
+
+def suspect_line(suspect: Suspect) -> str:
+    """A suspect with its points."""
+    revert = "revert of " if suspect.revert else ""
+    source = source_of(suspect.change)
+    return f"{suspect.score:>2}  {revert}{suspect.change.subject} ({source}; {why_suspected(suspect)})"
 
 
 def source_of(change: Change) -> str:
@@ -85,13 +106,3 @@ def source_of(change: Change) -> str:
         return change.commit[:_DIGITS]
     brought = change.point_release or change.version
     return f"{brought}, {change.commit[:_DIGITS]}" if change.commit else brought
-
-
-def tree_command(run_id: str) -> str:
-    """The command that lists the commits from a clone, too."""
-    return f"kab bisect report {run_id} --tree ~/linux"
-
-
-def search_command(tree: TreeListing, run_id: str) -> str:
-    """The command that goes on, commit by commit, where a search over packages ended."""
-    return shlex.join(["kab", "bisect", f"git:{tree.tree}", "--from-run", run_id, "--", *tree.paths])

@@ -6,18 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from harness.bisect.evidence import Evidence
 from harness.bisect.view import Standing
-from harness.model.bisection import Answer, BisectionOutcome, BisectionPlan, Edge, EdgeKind, FoundEdge, RungState
-from harness.model.history import Suspect
+from harness.model.bisection import BisectionOutcome, BisectionPlan, Edge, RungState
 from harness.model.run import Run
-from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
 from harness.parse.foreign import printable
 from harness.report import wording
 from harness.report.layout import columns, wrap
-from harness.report.numbers import NOTHING, number, scale_for
-from harness.report.search import reasons, rungs, sentences, suspects
-from harness.report.search.reverttest import revert_test_sentence
-from harness.report.witness import explain
+from harness.report.numbers import NOTHING, number
+from harness.report.search import rungs, sentences, suspects
+from harness.report.search.options import effect_sentence
 
 # Longer strips are shortened where kernels were not booted, and broken over lines.
 _STRIP_WIDTH = 80
@@ -27,8 +24,6 @@ _LONG_STRETCH = 6
 _NOT_BOOTED = "fs."
 _LEGEND = "F fast, S slow, ? neither yet, x skipped; f, s believed so without a boot; . unknown"
 _STATES = {RungState.UNKNOWN: ""}
-_KINDS = {EdgeKind.REMOVED: "worse from there on", EdgeKind.RESTORED: "better again from there on"}
-_MOVED = frozenset({Verdict.FASTER, Verdict.SLOWER})
 
 
 def bisection_summary(
@@ -42,7 +37,7 @@ def bisection_summary(
         _strip(plan, standing),
         *(_edge(run, edge, evidence, metrics) for edge in edges),
         _rungs(plan, standing, metrics),
-        _ends(plan, evidence, standing, metrics),
+        _ends(evidence, standing, metrics),
         _listed("Skipped", _said_of_rungs(plan, sentences.skipped(plan, standing))),
         _listed("Not booted, for their code is that of another", _said_of_rungs(plan, sentences.identical(evidence))),
         _listed("Mind", sentences.doubts(standing)),
@@ -57,46 +52,16 @@ def _name(plan: BisectionPlan, rung: int) -> str:
     return rungs.name(plan.rungs[rung])
 
 
-def _place(plan: BisectionPlan, edge: Edge | FoundEdge) -> str:
-    """``removed by 3a1b2c3d4e5f ("btrfs: some title")``, or between which kernels."""
-    culprit = edge.culprit if isinstance(edge, Edge) else None
-    if culprit is not None:
-        return f"{edge.kind} by {rungs.tag(culprit)}"
-    return f"{edge.kind} between {_name(plan, edge.before)} and {_name(plan, edge.after)}"
-
-
 def _headline(run: Run, plan: BisectionPlan, outcome: BisectionOutcome | None, standing: Standing) -> list[str]:
     word = str(outcome.answer).upper() if outcome else "OPEN"
     lines = [f"kab bisect {run.id}: {word}"]
-    edges = outcome.edges if outcome else standing.edges
-    for edge in edges:
-        lines += wrap(f"{_place(plan, edge)}.", indent="  ")
-    if outcome is None:
-        coming = standing.next
-        reason = (
-            f"next is {_name(plan, coming.rung)}: {reasons.next_reason(coming)}"
-            if coming
-            else reasons.blocked_reason(plan, standing.blocked)
-            if standing.blocked
-            else "the ends are not measured yet"
-            if not standing.edges
-            else "its edges are to be proven"
-        )
-        lines += wrap(f"Not finished: {reason}.")
-    elif outcome.answer is Answer.NOTHING:
-        lines += wrap(f"Nothing between the ends: {outcome.reason}.")
-    else:
-        lines += wrap(f"Why: {outcome.reason}.")
+    for edge in outcome.edges if outcome else standing.edges:
+        lines += wrap(f"{sentences.place(plan, edge)}.", indent="  ")
+    lines += wrap(f"{sentences.why(plan, outcome, standing)}.")
     if standing.metric is not None:
         lines += wrap(f"Metric: {standing.metric.name}, {standing.metric.how}.")
     if standing.result is not None:
-        counts = ", ".join(
-            f"{count}: {share:.3g}" for count, share in sorted(standing.result.counts.items()) if share >= 0.0005
-        )
-        lines += wrap(
-            f"Believed before any proof with probability {standing.result.probability:.4g} "
-            f"(by number of edges: {counts})."
-        )
+        lines += wrap(f"{sentences.believed(standing)}.")
     return lines
 
 
@@ -143,124 +108,53 @@ def _rungs(plan: BisectionPlan, standing: Standing, metrics: Mapping[str, Metric
 
 def _edge(run: Run, edge: Edge, evidence: Evidence, metrics: Mapping[str, Metric]) -> list[str]:
     """One edge: its neighbours, proof, other metrics, suspects."""
-    plan = evidence.plan
-    if edge.culprit is not None:
-        lines = wrap(f"{str(edge.kind).capitalize()} by {rungs.tag(edge.culprit)}; {_KINDS[edge.kind]}")
-        lines += wrap(
-            f"By {edge.culprit.author} <{edge.culprit.email}>, {edge.culprit.date[:10]}; rung {edge.after}.",
-            indent="  ",
-        )
-    else:
-        lines = wrap(
-            f"{str(edge.kind).capitalize()}: last {rungs.full_name(plan.rungs[edge.before])} (rung {edge.before}), "
-            f"first {rungs.full_name(plan.rungs[edge.after])} (rung {edge.after}); {_KINDS[edge.kind]}"
-        )
-    apart = edge.after - edge.before - 1
-    if apart:
-        lines += wrap(f"{wording.counted(apart, 'kernel')} between them could not be tested: a set.", indent="  ")
+    plan, culprit = evidence.plan, edge.culprit
+    lines = wrap(sentences.edge_title(plan, edge))
+    if culprit is not None:
+        by = f"By {culprit.author} <{culprit.email}>, {culprit.date[:10]}; rung {edge.after}."
+        lines += wrap(by, indent="  ")
+    if edge.options is not None:
+        lines += wrap(f"What the step did: {effect_sentence(edge.options)}.", indent="  ", hang="    ")
+    if apart := sentences.apart(edge):
+        lines += wrap(f"{apart}.", indent="  ")
         between = plan.rungs[edge.before + 1 : edge.after + 1]
         if rungs.has_commits(plan):
             lines += [f"    {rungs.full_name(rung)}" for rung in between[:_SET_SHOWN]]
             lines += [f"    and {len(between) - _SET_SHOWN} more"] if len(between) > _SET_SHOWN else []
-    decisions = {subrun.run_id: decision for subrun, _, decision in evidence.proofs}
-    lines += _proof(edge, decisions.get(edge.proof_run or ""), metrics)
+    decision = evidence.decision_of(edge.proof_run)
+    lines += wrap(f"{sentences.proof(edge, decision, metrics)}.", indent="  ", hang="    ")
+    if reading := sentences.reading(decision, metrics):
+        lines += wrap(f"{reading}.", indent="    ")
+    for told in sentences.other_metrics(decision, metrics):
+        lines += wrap(f"{told}.", indent="  ", hang="    ")
     if edge.revert_test is not None:
-        leading = wording.deciding(decisions.get(edge.revert_test.run or ""))
-        figures = wording.figures(leading) if leading else ""
-        said = revert_test_sentence(plan, edge.revert_test, figures)
+        said = sentences.revert_test(plan, edge, evidence.decision_of(edge.revert_test.run))
         lines += wrap(f"Revert test: {said}", indent="  ", hang="    ")
     if not plan.built:
         lines += _suspects(edge, run)
     return lines
 
 
-def _proof(edge: Edge, decision: Decision | None, metrics: Mapping[str, Metric]) -> list[str]:
-    if decision is None:
-        return ["  Proof: none was made."]
-    leading = wording.deciding(decision)
-    word = "proven" if edge.proven else f"NOT proven, A/B says {edge.verdict}"
-    effect = f"{_medians(leading, metrics)}{wording.figures(leading)}" if leading else decision.reason
-    lines = wrap(f"Proof: {word}: {effect}; A/B run {edge.proof_run}.", indent="  ", hang="    ")
-    if leading is not None and leading.metric in metrics and metrics[leading.metric].witness:
-        reading = explain(metrics[leading.metric], leading.baseline, leading.candidate, ("before", "after"))
-        lines += wrap(f"{leading.metric}: {reading}.", indent="    ")
-    agree, against = [], []
-    for found in wording.shown(decision, metrics):
-        metric = metrics.get(found.metric)
-        if metric is None or found.metric == decision.metric or found.verdict not in _MOVED or found.ratio is None:
-            continue
-        if found.verdict is decision.verdict:
-            agree.append(wording.effect(found))
-        elif not metric.witness:
-            against.append(wording.effect(found))
-    if agree:
-        lines += wrap(f"Agree: {'; '.join(agree[:4])}.", indent="  ", hang="    ")
-    if against:
-        lines += wrap(f"The other way: {'; '.join(against[:4])}.", indent="  ", hang="    ")
-    return lines
-
-
-def _medians(found: Comparison, metrics: Mapping[str, Metric]) -> str:
-    """``0.025 -> 1.02 pages/page; ``: a ratio to next to nothing says little."""
-    if found.baseline is None or found.candidate is None:
-        return ""
-    unit = metrics[found.metric].unit if found.metric in metrics else ""
-    divisor, shown = scale_for(unit, found.baseline, found.candidate)
-    return f"{number(found.baseline / divisor)} -> {number(found.candidate / divisor)} {shown}".rstrip() + "; "
-
-
 def _suspects(edge: Edge, run: Run) -> list[str]:
     """The suspects, and what nothing lists: the culprit may be among that. Then how to have more, or to go on."""
-    tree = edge.tree
     lines = [line for note in suspects.notes(edge) for line in wrap(f"Mind: {note}", indent="  ", hang="    ")]
     found = suspects.suspects_of(edge)
     lines += wrap(f"{suspects.heading(edge)}{':' if found else '.'}", indent="  ", hang="    ")
     for suspect in found:
-        lines += wrap(_suspect(suspect), indent="    ", hang="        ")
-    # Commands stand on lines of their own, to be copied.
-    if suspects.asks_for_tree(edge):
-        lines += ["  `--tree` lists what is missing, from a clone of Linux:", f"    {suspects.tree_command(run.id)}"]
-    if tree is not None and tree.commits:
-        lines += ["  To go on, commit by commit:", f"    {suspects.search_command(tree, run.id)}"]
+        lines += wrap(suspects.suspect_line(suspect), indent="    ", hang="        ")
+    for what, command in suspects.commands(edge, run.id):
+        # Commands stand on lines of their own, to be copied.
+        lines += [f"  {what}:", f"    {command}"]
     return lines
 
 
-def _suspect(suspect: Suspect) -> str:
-    change = suspect.change
-    revert = "revert of " if suspect.revert else ""
-    matched = ", ".join(suspect.matched) or "its words"
-    return f"{suspect.score:>2}  {revert}{change.subject} ({suspects.source_of(change)}; {matched})"
-
-
-def _ends(plan: BisectionPlan, evidence: Evidence, standing: Standing, metrics: Mapping[str, Metric]) -> list[str]:
+def _ends(evidence: Evidence, standing: Standing, metrics: Mapping[str, Metric]) -> list[str]:
     """What A/B says of the ends, and metrics that tell another story than the one followed."""
-    decision = evidence.ends_decision
-    if decision is None:
+    said = sentences.ends(evidence)
+    if not said:
         return []
-    leading = wording.deciding(decision)
-    figures = f": {wording.figures(leading)}" if leading else f": {decision.reason}"
-    lines = ["The ends"]
-    lines += wrap(
-        f"{_name(plan, plan.last)} against {_name(plan, 0)}: {decision.verdict}{figures}.", indent="  ", hang="    "
-    )
-    followed = standing.metric.name if standing.metric else None
-    # Of all metrics some always differ; another story is told by one that may decide.
-    telling = evidence.experiment.workload.deciding
-    other = [found for found in _moved(decision, metrics) if found.metric != followed and found.metric in telling]
-    mine = decision.comparisons.get(followed or "")
-    if other and (mine is None or mine.verdict not in _MOVED):
-        told = "; ".join(wording.effect(found) for found in other[:4])
-        lines += wrap(
-            f"They differ by other metrics than {followed}: {told}. That is another story, of its own edges: "
-            f"--metric {other[0].metric} searches for those.",
-            indent="  ",
-            hang="    ",
-        )
-    return lines
-
-
-def _moved(decision: Decision, metrics: Mapping[str, Metric]) -> list[Comparison]:
-    return [found for found in wording.shown(decision, metrics) if found.verdict in _MOVED and found.ratio is not None]
+    told = (f"{said}.", sentences.another_story(evidence, standing, metrics))
+    return ["The ends", *(line for one in told for line in wrap(one, indent="  ", hang="    "))]
 
 
 def _said_of_rungs(plan: BisectionPlan, said: Iterable[tuple[int, str]]) -> Iterable[str]:
