@@ -11,7 +11,8 @@ cd "$(dirname "$0")/.."
 readonly TROUBLE=131
 # Bookworm's 7.2 crashes guests of its own under emulation (docs/explanation/architecture.md); from 8 on none was seen.
 readonly QEMU_LEAST='1:8'
-readonly QEMU_PACKAGE=qemu-system-x86
+# Guests of x86-64 and of arm64: one of them is the host's own, the other one is emulated.
+readonly QEMU_PACKAGES=(qemu-system-x86 qemu-system-arm)
 readonly BACKPORTS_FILE=/etc/apt/sources.list.d/kab-backports.sources
 readonly LOG=var/setup.log
 readonly KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
@@ -39,9 +40,11 @@ missing_packages() {
 }
 
 qemu_is_sound() {
-	local version
-	version=$(installed_version "$QEMU_PACKAGE")
-	[[ -n $version ]] && dpkg --compare-versions "$version" ge "$QEMU_LEAST"
+	local package version
+	for package in "${QEMU_PACKAGES[@]}"; do
+		version=$(installed_version "$package")
+		[[ -n $version ]] && dpkg --compare-versions "$version" ge "$QEMU_LEAST" || return 1
+	done
 }
 
 # Runs a command as root; the words of the command are all that is ever run so.
@@ -97,19 +100,19 @@ add_backports() {
 
 install_qemu() {
 	local candidate codename
-	candidate=$(LC_ALL=C apt-cache policy "$QEMU_PACKAGE" | sed -n 's/^ *Candidate: //p')
+	candidate=$(LC_ALL=C apt-cache policy "${QEMU_PACKAGES[0]}" | sed -n 's/^ *Candidate: //p')
 	if dpkg --compare-versions "${candidate:-0}" ge "$QEMU_LEAST"; then
-		say "installing $QEMU_PACKAGE ($candidate)"
-		apt_install "$QEMU_PACKAGE"
+		say "installing ${QEMU_PACKAGES[*]} ($candidate)"
+		apt_install "${QEMU_PACKAGES[@]}"
 	else
 		codename=$(. /etc/os-release && echo "${VERSION_CODENAME:-}")
 		[[ -n $codename ]] || fail "/etc/os-release names no release: install QEMU ${QEMU_LEAST#*:} or newer by hand"
 		add_backports "$codename"
 		apt_update
-		say "installing $QEMU_PACKAGE from $codename-backports"
-		apt_install --target-release "$codename-backports" "$QEMU_PACKAGE"
+		say "installing ${QEMU_PACKAGES[*]} from $codename-backports"
+		apt_install --target-release "$codename-backports" "${QEMU_PACKAGES[@]}"
 	fi
-	qemu_is_sound || fail "QEMU is still older than ${QEMU_LEAST#*:}: $(installed_version "$QEMU_PACKAGE")"
+	qemu_is_sound || fail "QEMU is still older than ${QEMU_LEAST#*:}: $(installed_version "${QEMU_PACKAGES[0]}")"
 }
 
 set_up_packages() {

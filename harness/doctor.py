@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 from harness.debian.aptsources import find_mirrors
@@ -9,7 +10,9 @@ from harness.debian.keyring import keyring_check
 from harness.debian.mirror import reach
 from harness.errors import ConfigError, HostError
 from harness.host import probes
+from harness.host.architecture import host_architecture
 from harness.host.paths import Paths
+from harness.model.arch import ARCHITECTURES
 from harness.model.check import Check, CheckStatus
 from harness.model.experiment import DEFAULT_DISK
 from harness.model.guest import MIB, Accelerator, GuestSpec
@@ -36,10 +39,16 @@ def examine(
     environment = os.environ if environment is None else environment
     accelerator = remembered()
     cpus = os.cpu_count() or 1
+    own = host_architecture()
     look = probes.guarded
     return [
         look("accelerator", lambda: probes.accelerator(root, accelerator)),
-        look("qemu", lambda: probes.qemu(root, accelerator)),
+        look("qemu", lambda: probes.qemu(root, accelerator, own)),
+        *(
+            look(f"qemu ({other})", partial(probes.foreign_guests, root, other))
+            for other in ARCHITECTURES
+            if other != own
+        ),
         look("libvirt", lambda: probes.libvirt(root)),
         *probes.tools(root),
         look("build tools", lambda: probes.build_tools(root)),

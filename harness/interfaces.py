@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Protocol, Self
 
+from harness.model.arch import X86_64, Architecture
 from harness.model.bisection import BisectionOutcome, BisectionPlan, IdenticalBuild, Mark, SearchView, Subrun
 from harness.model.experiment import Place, TrialSpec
 from harness.model.guest import AttachedDisk, BootPlan, CommandResult, DiskSpec
@@ -59,8 +60,8 @@ class Hypervisor(Protocol):
         GuestLostError (QEMU vanished without any sign of a crash).
         """
 
-    def conditions(self) -> dict[str, str]:
-        """Versions and accelerator that must not change inside a run."""
+    def conditions(self, architecture: Architecture = X86_64) -> dict[str, str]:
+        """Versions that must not change inside a run of guests of `architecture`."""
 
 
 class Disks(Protocol):

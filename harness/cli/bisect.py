@@ -52,7 +52,7 @@ def bisect() -> None:
 @bisect.command(epilog=EPILOG)
 @click.argument("ends", metavar="FROM TO | git:TREE@OLD..NEW [-- PATH...]", nargs=-1)
 @click.option("--ladder", metavar="GLOB", help="Instead of FROM and TO: all kernels of a pattern, 'debian:6.12.*'.")
-@click.option("--flavour", help="`cloud-amd64` or `amd64` [that of the ends, else cloud-amd64].")
+@click.option("--flavour", help="`cloud-amd64`, `arm64`, ... [that of the ends, else the cloud flavour].")
 @click.option("--suite", "suites", multiple=True, help="Only kernels of this suite (may be given again).")
 @click.option("--every", is_flag=True, help="All packages of an upstream version, not only the newest.")
 @click.option(

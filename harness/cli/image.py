@@ -30,5 +30,5 @@ def list_images() -> None:
 
     with open_lab() as lab:
         for found in lab.images.all():
-            mark = "current" if found.recipe_digest == lab.images.recipe_digest else "old"
+            mark = "current" if lab.images.is_current(found) else "old"
             click.echo(f"{found.name}  {found.size_bytes / MIB:.0f} MiB  {mark}  {found.path}")

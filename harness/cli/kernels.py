@@ -39,7 +39,11 @@ def kernels() -> None:
 
 
 @kernels.command("list")
-@click.option("--flavour", default=None, help="`cloud-amd64` or `amd64` [both].")
+@click.option(
+    "--flavour",
+    default=None,
+    help="`cloud-amd64`, `arm64`, ... [all for this host's architecture].",
+)
 @click.option("--suite", "suites", multiple=True, help="Only this suite (may be given again).")
 @click.option("--cached", is_flag=True, help="Only those in the cache.")
 def list_kernels(flavour: str | None, suites: tuple[str, ...], cached: bool) -> None:
@@ -157,7 +161,11 @@ def verify(specs: tuple[str, ...], every: bool) -> int:
 
 @kernels.command(epilog=LADDER_EPILOG)
 @click.argument("ends", metavar="FROM TO | 'GLOB'", nargs=-1, required=True)
-@click.option("--flavour", default=None, help="`cloud-amd64` or `amd64` [that of the ends, else cloud-amd64].")
+@click.option(
+    "--flavour",
+    default=None,
+    help="`cloud-amd64`, `arm64`, ... [that of the ends, else the cloud flavour].",
+)
 @click.option("--suite", "suites", multiple=True, help="Only this suite (may be given again).")
 @click.option("--every", is_flag=True, help="All packages of an upstream version, not only the newest.")
 def ladder(ends: tuple[str, ...], flavour: str | None, suites: tuple[str, ...], every: bool) -> None:

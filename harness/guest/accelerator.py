@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from harness.errors import HostError, KabError
+from harness.errors import ConfigError, HostError, KabError
 from harness.guest.hypervisor import LibvirtHypervisor, await_marker
 from harness.guest.keys import BootKeys
 from harness.guest.qemuhost import KVM_DEVICE, Access, QemuHost
@@ -18,6 +18,7 @@ from harness.guest.uri import EMBEDDED
 from harness.host.paths import Paths
 from harness.host.probes import read
 from harness.host.reaper import boot_id
+from harness.model.arch import X86_64, Architecture
 from harness.model.guest import Accelerator, BootPlan, GuestSpec
 from harness.parse.console import INIT_MARKER
 
@@ -52,29 +53,41 @@ def emulation_is_sound(qemu_version: str) -> bool:
     return found is not None and int(found[0]) >= _SOUND_QEMU
 
 
-def require_sound_emulation(qemu_version: str) -> None:
+def require_sound_emulation(qemu_version: str, architecture: Architecture = X86_64) -> None:
     """Refuse emulation by a QEMU that crashes healthy kernels. Raises HostError with the remedy."""
     if emulation_is_sound(qemu_version):
         return
     suite = f"{_codename()}-backports"
     raise HostError(
         f"QEMU {qemu_version} crashes healthy kernels when it emulates, and KVM does not work here",
-        remedy=f"Install a newer one: apt-get install -t {suite} qemu-system-x86 (after adding {suite} to APT).",
+        remedy=f"Install a newer one: apt-get install -t {suite} {architecture.emulator_package} (after adding "
+        f"{suite} to APT).",
     )
+
+
+def require_native(host: QemuHost, architecture: Architecture) -> None:
+    """Refuse KVM for guests of another architecture than the host's. Raises ConfigError."""
+    if host.machine() != architecture.machine:
+        raise ConfigError(
+            f"KVM runs guests of the host's own architecture only: {host.name} is {host.machine()}, the kernel is for "
+            f"{architecture}",
+            remedy="Leave out --accelerator, or name a host of that architecture with --connect.",
+        )
 
 
 def probe_accelerator(hypervisor: LibvirtHypervisor, plan: BootPlan, *, paths: Paths, again: bool = False) -> Choice:
     """Find out whether KVM works by booting `plan` to userspace with it; emulation where it does not.
 
     `plan` needs a real kernel and an initramfs of kab's; its own accelerator does not matter. The answer is remembered
-    for this boot of the host, this processor, kernel, QEMU and connection, unless asked for `again`.
+    for this boot of the host, this processor, kernel, QEMU and connection, unless asked for `again`. Guests of another
+    architecture than the host's are always emulated.
     """
     host = hypervisor.host
-    obstacle = _obstacle(host)
+    obstacle = _obstacle(host, plan.architecture)
     if obstacle:
         # Cheap to see, and mended without a reboot: not remembered.
         return Choice(accelerator=Accelerator.TCG, sentence=obstacle)
-    conditions = hypervisor.conditions()
+    conditions = hypervisor.conditions(plan.architecture)
     key = _key(conditions, host.root)
     memory = paths.state / _memory_file(conditions["connect"])
     known = None if again else _recall(memory, key)
@@ -98,7 +111,9 @@ def remembered_accelerator(paths: Paths) -> Accelerator | None:
     return Accelerator(content["accelerator"]) if content.get("boot_id") == boot_id() else None
 
 
-def _obstacle(host: QemuHost) -> str:
+def _obstacle(host: QemuHost, architecture: Architecture) -> str:
+    if host.machine() != architecture.machine:
+        return f"The kernels are for {architecture} and {host.name} is {host.machine()}, so {_CONSEQUENCE}."
     access = host.kvm()
     if access is Access.MISSING:
         return (
@@ -134,7 +149,7 @@ def _boot_with_kvm(hypervisor: LibvirtHypervisor, plan: BootPlan) -> str:
 
 def _reason(message: str) -> str:
     """The telling part of an error, in one line: what QEMU itself said, where it did."""
-    said = re.findall(r"qemu-system-x86_64: (?:error: )?(.+)", message)
+    said = re.findall(r"qemu-system-\w+: (?:error: )?(.+)", message)
     return (said[0] if said else message.partition(": ")[2] or message).strip().splitlines()[0]
 
 

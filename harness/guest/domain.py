@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,30 +15,19 @@ from harness.render import render
 ROOT_SERIAL = "kab-root"
 # Virtual network of QEMU's user mode; the guest's init sets the address up itself.
 GUEST_ADDRESS = "10.0.2.15"
-EMULATOR = Path("/usr/bin/qemu-system-x86_64")
 
-# What kab needs on every kernel command line, and what saves boot time without changing what is measured.
+# What kab needs on every kernel command line, behind its console, and what saves boot time without changing what is
+# measured. Nothing here, or in what an architecture adds, changes what the kernel does after its boot: mitigations and
+# address layout stay as it has them, and what switching them off would save does not show
+# (benchmarks/results/boot-time.md). An experiment can add words of its own.
 # panic=-1 resets at once, and QEMU ends at a reset (on_reboot destroy); loglevel=5 keeps warnings on the console.
 BASE_CMDLINE = (
-    "console=ttyS0",
     "panic=-1",
     "loglevel=5",
     # Stamps tell the kernel's lines on the console from those of programs, whatever a configuration has as its default.
     "printk.time=1",
     "cryptomgr.notests",
-    "no_timer_check",
 )
-# Nothing here changes what the kernel does after its boot: mitigations and address layout stay as it has them, and what
-# switching them off would save does not show (benchmarks/results/boot-time.md). An experiment can add words of its own.
-CMDLINES: Mapping[Accelerator, tuple[str, ...]] = {
-    Accelerator.KVM: (),
-    # The emulated clock is sound; without the word the kernel watches it and falls back to a slow one on a busy host.
-    Accelerator.TCG: ("tsc=reliable",),
-}
-
-# The plainest model starts a kernel fastest under emulation (benchmarks/results/boot-time.md); under KVM
-# the guest sees the host.
-CPU_MODELS: Mapping[Accelerator, str] = {Accelerator.KVM: "host", Accelerator.TCG: "qemu64,+rdrand"}
 
 # Slots on the root bus. Devices straight on it spare the guest a PCI bridge each; QEMU makes those of its own command
 # line before libvirt's, so all addresses are ours to give.
@@ -61,9 +50,10 @@ class DomainParts:
 
     # The initramfs archives and this boot's keys, in one file.
     initramfs: Path
+    # QEMU's program for the plan's architecture.
+    emulator: Path
     # Test disks whose filesystem refuses O_DIRECT.
     buffered: frozenset[Path] = frozenset()
-    emulator: Path = EMULATOR
     # Whom a daemon runs QEMU as ("+UID:+GID" of libvirt); "" where nobody asks, as in a daemon of the user's own.
     user: str = ""
     # Security drivers of the daemon that would keep QEMU from files that they do not see in the XML.
@@ -72,7 +62,11 @@ class DomainParts:
 
 def kernel_cmdline(plan: BootPlan) -> str:
     """The kernel's command line: what kab needs, then what the experiment asks for (the last one wins)."""
-    return " ".join((*BASE_CMDLINE, *CMDLINES[plan.accelerator], *plan.guest.cmdline))
+    architecture = plan.architecture
+    emulated = architecture.emulated_cmdline if plan.accelerator is Accelerator.TCG else ()
+    return " ".join(
+        (f"console={architecture.console}", *BASE_CMDLINE, *architecture.cmdline, *emulated, *plan.guest.cmdline)
+    )
 
 
 def domain_xml(plan: BootPlan, parts: DomainParts) -> str:
@@ -82,17 +76,19 @@ def domain_xml(plan: BootPlan, parts: DomainParts) -> str:
     passed = [disk for disk in plan.disks if disk.spec.bus is DiskBus.NVME_PCI]
     if max(len(virtio), len(nvme)) > _DISKS_LIMIT:
         raise ConfigError(f"at most {_DISKS_LIMIT} test disks of one kind")
+    architecture = plan.architecture
+    kvm = plan.accelerator is Accelerator.KVM
     return render(
         "domain.xml.j2",
-        kvm=plan.accelerator is Accelerator.KVM,
+        kvm=kvm,
         name=plan.name,
         memory_mib=plan.guest.memory_mib,
         vcpus=plan.guest.vcpus,
-        machine="q35",
+        architecture=architecture,
         kernel=plan.kernel,
         initramfs=parts.initramfs,
         cmdline=kernel_cmdline(plan),
-        cpu=_cpu(plan.guest.cpu_model or CPU_MODELS[plan.accelerator]),
+        cpu=_cpu(plan.guest.cpu_model or (architecture.kvm_cpu if kvm else architecture.emulated_cpu)),
         emulator=parts.emulator,
         root_image=plan.root_image,
         root_serial=ROOT_SERIAL,

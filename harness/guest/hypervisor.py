@@ -24,6 +24,7 @@ from harness.guest.qemuhost import QemuHost
 from harness.guest.ssh import Session, SshError
 from harness.host.leases import Lease
 from harness.images.initramfs import boot_archive
+from harness.model.arch import X86_64, Architecture
 from harness.model.guest import BootPlan, DiskBackend
 from harness.parse.console import FAILED_MARKER, INIT_MARKER, READY_MARKER, failure
 
@@ -65,9 +66,16 @@ class LibvirtHypervisor:
         """Whether somebody has stopped the QEMU of a guest (SIGSTOP, a debugger): then its silence tells nothing."""
         return self.host.is_stopped(name)
 
-    def conditions(self) -> dict[str, str]:
-        """Versions that must not change inside a run, and how QEMU is reached."""
-        return {**self._connection.versions(), "connect": self._connection.uri}
+    def conditions(self, architecture: Architecture = X86_64) -> dict[str, str]:
+        """Versions that must not change inside a run of guests of `architecture`, and how QEMU is reached.
+
+        Raises HostError, also where that architecture's QEMU is not installed.
+        """
+        versions = self._connection.versions()
+        if architecture.machine != self.host.machine():
+            # libvirt tells the version of the one for its own architecture.
+            versions["qemu"] = _version(self.host.says_of_itself(self.host.emulator(architecture)))
+        return {**versions, "connect": self._connection.uri}
 
     @contextmanager
     def boot(self, plan: BootPlan) -> Iterator[LibvirtGuest]:
@@ -101,7 +109,7 @@ class LibvirtHypervisor:
         return DomainParts(
             initramfs=initramfs,
             buffered=self._buffered(plan),
-            emulator=self.host.emulator(),
+            emulator=self.host.emulator(plan.architecture),
             user=_label(self.host.user, confinements.get("dac")),
             unconfined=tuple(model for model in confinements if model != "dac"),
         )
@@ -240,6 +248,14 @@ def _label(user: str, usual: str | None) -> str:
         return ""
     group = usual.partition(":")[2]
     return f"{user}:{group}" if group else user
+
+
+def _version(said: str) -> str:
+    """ "10.0.2" of what QEMU prints. Raises HostError."""
+    found = re.search(r"version (\d+\.\d+\.\d+)", said)
+    if found is None:
+        raise HostError(f"QEMU does not tell its version: {said.strip()[:200]}")
+    return found[1]
 
 
 def _ssh_port(domain: Any) -> int:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import platform
 import shutil
 import socket
 from collections.abc import Iterator
@@ -14,13 +15,14 @@ import paramiko
 
 from harness.errors import HostError
 from harness.guest.disks import HostDisks
-from harness.guest.domain import EMULATOR
 from harness.guest.ssh import ssh_errors
 from harness.host import process, reaper
 from harness.host.leases import Lease
 from harness.interfaces import Disks
+from harness.model.arch import Architecture
 
 KVM_DEVICE = Path("/dev/kvm")
+_VERSION_TIMEOUT_S = 10.0
 # What a connection to a guest's sshd runs over.
 Stream: TypeAlias = socket.socket | paramiko.Channel
 
@@ -48,8 +50,14 @@ class QemuHost(Protocol):
     def user(self) -> str:
         """Whom QEMU must run as to have what kab has there, as libvirt's DAC labels say it: ``+UID``."""
 
-    def emulator(self) -> Path:
-        """QEMU for x86-64. Raises HostError when it is not installed."""
+    def machine(self) -> str:
+        """What its processors are, as uname -m says: guests of other architectures are emulated."""
+
+    def emulator(self, architecture: Architecture) -> Path:
+        """QEMU for guests of an architecture. Raises HostError when it is not installed."""
+
+    def says_of_itself(self, program: Path) -> str:
+        """What `program --version` prints. Raises HostError."""
 
     def kvm(self) -> Access:
         """Whether the user may open /dev/kvm; that tells nothing about whether it works."""
@@ -92,12 +100,20 @@ class LocalHost:
         """This process's."""
         return f"+{os.geteuid()}"
 
-    def emulator(self) -> Path:
-        """QEMU for x86-64. Raises HostError when it is not installed."""
-        found = shutil.which(EMULATOR.name)
+    def machine(self) -> str:
+        """As uname -m says."""
+        return platform.machine()
+
+    def emulator(self, architecture: Architecture) -> Path:
+        """QEMU for guests of an architecture. Raises HostError when it is not installed."""
+        found = shutil.which(architecture.emulator)
         if found is None:
-            raise process.missing_tool(EMULATOR.name)
+            raise process.missing_tool(architecture.emulator)
         return Path(found)
+
+    def says_of_itself(self, program: Path) -> str:
+        """What `program --version` prints. Raises HostError."""
+        return process.run([program, "--version"], timeout_s=_VERSION_TIMEOUT_S).stdout
 
     def kvm(self) -> Access:
         """Whether this user may open /dev/kvm."""

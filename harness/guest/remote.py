@@ -22,6 +22,7 @@ from harness.guest.uri import SshAddress
 from harness.host.leases import Lease
 from harness.host.paths import Paths
 from harness.interfaces import Disks
+from harness.model.arch import ARCHITECTURES, Architecture
 from harness.model.guest import CommandResult
 from harness.parse.sections import parse_files, parse_sections
 
@@ -61,9 +62,11 @@ cat >/dev/null
 rm -rf "$1" "$1.lock"
 """
 
+# $1...: QEMU's programs.
 _LOOK = """
 echo "@@kab user"; echo "+$(id -u)"
-echo "@@kab emulator"; command -v qemu-system-x86_64
+echo "@@kab machine"; uname -m
+echo "@@kab emulators"; for program; do command -v "$program"; done
 echo "@@kab kvm"
 if [ ! -e /dev/kvm ]; then echo missing
 elif [ -r /dev/kvm ] && [ -w /dev/kvm ]; then echo open
@@ -108,7 +111,9 @@ class RemoteHost:
             self.folder = base / "runs" / self._token
             with self._errors("start its SFTP server"):
                 self._sftp = client.open_sftp()
-            self._facts = parse_sections(self.command(_LOOK).stdout)
+            self._facts = parse_sections(
+                self.command(_LOOK, *(architecture.emulator for architecture in ARCHITECTURES)).stdout
+            )
             # A copy of the other host's /proc and /sys, as far as anybody looks.
             self.root = stack.enter_context(lease.folder(paths.scratch / f"host-{self._token}"))
             self._pose()
@@ -175,14 +180,23 @@ class RemoteHost:
         """Whom kab is there."""
         return self._facts["user"].strip()
 
-    def emulator(self) -> Path:
-        """QEMU for x86-64. Raises HostError when it is not installed."""
-        found = self._facts.get("emulator", "").strip()
-        if not found:
-            raise HostError(
-                f"{self.name}: qemu-system-x86_64 is not installed", remedy="There: apt-get install qemu-system-x86"
-            )
-        return Path(found)
+    def machine(self) -> str:
+        """As uname -m says there."""
+        return self._facts.get("machine", "").strip()
+
+    def emulator(self, architecture: Architecture) -> Path:
+        """QEMU for guests of an architecture. Raises HostError when it is not installed."""
+        for found in map(Path, self._facts.get("emulators", "").split()):
+            if found.name == architecture.emulator:
+                return found
+        raise HostError(
+            f"{self.name}: {architecture.emulator} is not installed",
+            remedy=f"There: apt-get install {architecture.emulator_package}",
+        )
+
+    def says_of_itself(self, program: Path) -> str:
+        """What `program --version` prints there. Raises HostError."""
+        return self.command('"$1" --version', program).stdout
 
     def kvm(self) -> Access:
         """Whether the user may open /dev/kvm there."""

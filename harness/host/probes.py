@@ -13,6 +13,7 @@ from pathlib import Path
 
 from harness.errors import HostError
 from harness.host.process import TOOL_PACKAGES, find_tool, run
+from harness.model.arch import X86_64, Architecture
 from harness.model.check import Check, CheckStatus
 from harness.model.guest import Accelerator
 
@@ -59,25 +60,51 @@ def accelerator(root: Path, remembered: Accelerator | None) -> Check:
     return Check(name=name, status=OK, detail=detail)
 
 
-def qemu(root: Path, remembered: Accelerator | None) -> Check:
-    """QEMU's version, and whether it is sound where it has to emulate."""
+def qemu(root: Path, remembered: Accelerator | None, architecture: Architecture = X86_64) -> Check:
+    """The version of QEMU for guests of the host's `architecture`, and whether it is sound where it has to emulate."""
     name = "qemu"
-    program = find_tool("qemu-system-x86_64", root)
-    remedy = f"Run `make setup` in kab's source, or: apt-get install {_backports(root)}qemu-system-x86"
+    program = find_tool(architecture.emulator, root)
+    remedy = f"Run `make setup` in kab's source, or: apt-get install {_backports(root)}{architecture.emulator_package}"
     if program is None:
-        return Check(name=name, status=FAIL, detail="qemu-system-x86_64 is not installed", remedy=remedy)
+        return Check(name=name, status=FAIL, detail=f"{architecture.emulator} is not installed", remedy=remedy)
     try:
-        said = run([program, "--version"], timeout_s=5).stdout
+        version = _qemu_version(program)
     except HostError as error:
         return Check(name=name, status=FAIL, detail=error.message, remedy=remedy)
-    match = re.search(r"version (\d+)\.(\d+)(?:\.\d+)?", said)
-    if match is None:
-        return Check(name=name, status=FAIL, detail=f"{program} does not tell its version", remedy=remedy)
-    version = match[0].removeprefix("version ")
-    if int(match[1]) >= QEMU_LEAST_UNDER_EMULATION:
+    if _emulates_soundly(version):
         return Check(name=name, status=OK, detail=f"QEMU {version}")
-    detail = f"QEMU {version} is older than {QEMU_LEAST_UNDER_EMULATION}: under emulation it crashes sound kernels"
-    return Check(name=name, status=WARN if remembered is Accelerator.KVM else FAIL, detail=detail, remedy=remedy)
+    status = WARN if remembered is Accelerator.KVM else FAIL
+    return Check(name=name, status=status, detail=_unsound(version), remedy=remedy)
+
+
+def foreign_guests(root: Path, architecture: Architecture) -> Check:
+    """Whether guests of an `architecture` that is not the host's can be emulated: nothing that kab must have."""
+    name = f"qemu ({architecture})"
+    program = find_tool(architecture.emulator, root)
+    remedy = f"For kernels of {architecture}: apt-get install {_backports(root)}{architecture.emulator_package}"
+    if program is None:
+        detail = f"{architecture.emulator} is not installed: kernels for {architecture} cannot be booted"
+        return Check(name=name, status=OK, detail=detail, remedy=remedy)
+    version = _qemu_version(program)
+    if _emulates_soundly(version):
+        return Check(name=name, status=OK, detail=f"QEMU {version}: guests of {architecture} are emulated")
+    return Check(name=name, status=WARN, detail=_unsound(version), remedy=remedy)
+
+
+def _qemu_version(program: Path) -> str:
+    """ "10.0.2". Raises HostError where the program does not run, or does not tell."""
+    match = re.search(r"version (\d+\.\d+(?:\.\d+)?)", run([program, "--version"], timeout_s=5).stdout)
+    if match is None:
+        raise HostError(f"{program} does not tell its version")
+    return match[1]
+
+
+def _emulates_soundly(version: str) -> bool:
+    return int(version.split(".")[0]) >= QEMU_LEAST_UNDER_EMULATION
+
+
+def _unsound(version: str) -> str:
+    return f"QEMU {version} is older than {QEMU_LEAST_UNDER_EMULATION}: under emulation it crashes sound kernels"
 
 
 def libvirt(root: Path) -> Check:

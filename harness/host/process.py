@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, TypeAlias
 
 from harness.errors import HostError
+from harness.model.arch import ARCHITECTURES
 
 # What `spawn` gives.
 Process: TypeAlias = "subprocess.Popen[bytes]"
@@ -42,7 +43,7 @@ TOOL_PACKAGES: dict[str, str] = {
     "nbdkit": "nbdkit",
     "nbdinfo": "libnbd-bin",
     "qemu-img": "qemu-utils",
-    "qemu-system-x86_64": "qemu-system-x86",
+    **{architecture.emulator: architecture.emulator_package for architecture in ARCHITECTURES},
     "setpriv": "util-linux",
     "ssh": "openssh-client",
     "strip": "binutils",

@@ -1,4 +1,9 @@
-"""Builds a guest's root filesystem with mmdebstrap and mke2fs: nothing is mounted, and no privilege is needed."""
+"""Builds a guest's root filesystem with mmdebstrap and mke2fs: nothing is mounted, and no privilege is needed.
+
+For an architecture that is not this host's the packages are only extracted: none of their scripts runs, and what a
+guest needs of what they would have made is made here (`_SETTLE`). So no emulation of programs (binfmt_misc, qemu-user)
+is asked of the host, which containers rarely have.
+"""
 
 import logging
 import os
@@ -11,12 +16,16 @@ from harness.debian.aptsources import Mirrors
 from harness.debian.keyring import KEYRING, require_keyring
 from harness.errors import HostError
 from harness.host import process
+from harness.host.architecture import host_architecture
 from harness.images.recipe import Recipe
+from harness.model.arch import X86_64, Architecture
 
 _log = logging.getLogger(__name__)
 
 # Counts up when the same recipe gives another image; part of its digest.
 BUILDER_VERSION = 1
+# The same for what is done to an image whose packages are only extracted.
+_EXTRACTED_VERSION = 1
 
 _TIMEOUT_S = 1200.0
 # 2024-01-01: times inside the image must not depend on when it was built.
@@ -34,23 +43,61 @@ BUSYBOX_FILE = "busybox"
 PACKAGES_FILE = "packages.txt"
 
 
-def build_root(recipe: Recipe, out: Path, mirrors: Mirrors) -> None:
+# What the scripts of packages make that guests use: accounts (base-passwd, openssh-server), how names are looked up
+# (libc-bin), programs of which there are several (mawk, debianutils, util-linux), folders (base-files).
+_SETTLE = """\
+set -e
+cd "$1"
+for name in passwd group; do cp "usr/share/base-passwd/$name.master" "etc/$name"; done
+sed -i "s/^\\([^:]*\\):[^:]*:/\\1:x:/" etc/passwd
+echo "sshd:x:100:65534:sshd user:/run/sshd:/usr/sbin/nologin" >>etc/passwd
+sed "s/:.*/:*:19723:0:99999:7:::/" etc/passwd >etc/shadow
+chmod 640 etc/shadow
+cp usr/share/libc-bin/nsswitch.conf usr/share/base-files/profile etc/
+for link in awk=mawk nawk=mawk which=which.debianutils pager=more; do
+	test -e "usr/bin/${link%%=*}" || ln -s "${link#*=}" "usr/bin/${link%%=*}"
+done
+mkdir -p media mnt opt srv
+"""
+_LIST_EXTRACTED = """\
+set -e
+cd "$1"
+for file in var/cache/apt/archives/*.deb; do
+	dpkg-deb --showformat="\\${Package}=\\${Version}\\n" --show "$file"
+done >kab-packages
+rm var/cache/apt/archives/*.deb
+"""
+
+
+def image_digest(recipe: Recipe, architecture: Architecture) -> str:
+    """What names the image of `recipe` for an architecture, as it is built on this host."""
+    # Nothing for amd64 on amd64: images have that name since there was no other.
+    words = [] if architecture == X86_64 else [architecture.name]
+    if architecture != host_architecture():
+        words = [architecture.name, "extracted", str(_EXTRACTED_VERSION)]
+    return recipe.digest(BUILDER_VERSION, " ".join(words))
+
+
+def build_root(recipe: Recipe, out: Path, mirrors: Mirrors, architecture: Architecture) -> None:
     """Fill the folder `out` with the root image, its static busybox and the list of its packages.
 
     Raises HostError: a missing tool or keyring, the mirror, no way to build as an ordinary user, a full disk.
     """
     _check_host()
+    native = architecture == host_architecture()
     argv = [
         "mmdebstrap",
         # Its own choice could be fakechroot, which the libc of another suite breaks.
         f"--mode={'root' if os.geteuid() == 0 else 'unshare'}",
-        "--variant=minbase",
+        *(("--variant=minbase",) if native else ("--variant=extract", f"--architectures={architecture.debian}")),
         "--format=null",
+        # What minbase has besides, by itself.
+        *(() if native else ("--include=?essential",)),
         f"--include={','.join(recipe.packages)}",
         '--aptopt=APT::Install-Recommends "false"',
         '--aptopt=Acquire::Retries "3"',
         *(f"--dpkgopt=path-exclude=/{pattern}" for pattern in recipe.strip if pattern.startswith("usr/share/")),
-        *(f"--customize-hook={hook}" for hook in _hooks(recipe, out)),
+        *(f"--{'customize' if native else 'extract'}-hook={hook}" for hook in _hooks(recipe, out, native=native)),
         recipe.suite,
         # No target, for there is no output but what the hooks fetch.
         "-",
@@ -72,14 +119,19 @@ def _sources(suite: str, mirrors: Mirrors) -> Iterator[str]:
         yield f"{signed} {mirrors.security} {suite}-security main"
 
 
-def _hooks(recipe: Recipe, out: Path) -> Iterator[str]:
+def _hooks(recipe: Recipe, out: Path, *, native: bool) -> Iterator[str]:
     """What is done to the finished root, in order; "$1" is its folder, and its files belong to root in there."""
     quoted = shlex.quote(str(out))
+    if not native:
+        yield _SETTLE
     # mmdebstrap's own sync-in and download work across user namespaces, where plain paths may not be readable.
     yield f"sync-in {shlex.quote(str(recipe.root))} /"
     files = sorted(path.relative_to(recipe.root) for path in recipe.root.rglob("*") if path.is_file())
     modes = " ".join(shlex.quote(f"./{path}") for path in files)
-    yield 'cd "$1" && dpkg-query --admindir="$1/var/lib/dpkg" -W -f "\\${Package}=\\${Version}\\n" >kab-packages'
+    if native:
+        yield 'cd "$1" && dpkg-query --admindir="$1/var/lib/dpkg" -W -f "\\${Package}=\\${Version}\\n" >kab-packages'
+    else:
+        yield _LIST_EXTRACTED
     yield f"download /kab-packages {quoted}/{PACKAGES_FILE}"
     yield f"download /bin/busybox {quoted}/{BUSYBOX_FILE}"
     patterns = " ".join(f"./{pattern}" for pattern in (*recipe.strip, *_MADE_WHILE_BUILDING))

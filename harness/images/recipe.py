@@ -39,9 +39,14 @@ class Recipe:
                 f"cannot read {path} of the recipe {self.name}: {error.strerror}", remedy="Install kab again."
             ) from error
 
-    def digest(self, builder_version: int) -> str:
-        """What names an image of this recipe: a hash of all that goes into it but the packages' versions."""
+    def digest(self, builder_version: int, variant: str = "") -> str:
+        """What names an image of this recipe: a hash of all that goes into it but the packages' versions.
+
+        `variant` says for which architecture and how it is built; it is empty for the usual one.
+        """
         digest = hashlib.sha256(f"{self.name} {builder_version} {self.suite}\n".encode())
+        if variant:
+            digest.update(f"{variant}\n".encode())
         digest.update("\n".join(("packages", *self.packages, "strip", *self.strip)).encode())
         for path in self._files():
             executable = path.stat().st_mode & stat.S_IXUSR != 0

@@ -9,12 +9,14 @@ from secrets import token_hex
 
 from harness.debian.aptsources import find_mirrors
 from harness.errors import HostError
+from harness.host.architecture import host_architecture
 from harness.host.files import write_atomically
 from harness.host.integrity import damaged_files, file_digests, sealed, unsealed
 from harness.host.locks import lock
 from harness.host.paths import Paths
-from harness.images.build import BUILDER_VERSION, BUSYBOX_FILE, PACKAGES_FILE, ROOT_FILE, build_root
+from harness.images.build import BUSYBOX_FILE, PACKAGES_FILE, ROOT_FILE, build_root, image_digest
 from harness.images.recipe import Recipe, load_recipe
+from harness.model.arch import BY_NAME, X86_64, Architecture
 from harness.model.guest import Image
 
 _log = logging.getLogger(__name__)
@@ -26,17 +28,18 @@ _LOCK_TIMEOUT_S = 1800.0
 
 
 class ImageStore:
-    """Guest root images in the cache; safe under two processes at once."""
+    """Guest root images of an architecture in the cache; safe under two processes at once."""
 
-    def __init__(self, paths: Paths, *, recipe: Recipe | None = None) -> None:
-        """`recipe`: the one that kab ships unless given."""
+    def __init__(self, paths: Paths, *, recipe: Recipe | None = None, architecture: Architecture | None = None) -> None:
+        """`recipe`: the one that kab ships unless given; `architecture`: that of this host."""
         self._folder = paths.images
+        self.architecture = architecture or host_architecture()
         self.recipe = load_recipe() if recipe is None else recipe
 
     @property
     def recipe_digest(self) -> str:
         """Names the image of the recipe as it is now."""
-        return self.recipe.digest(BUILDER_VERSION)
+        return image_digest(self.recipe, self.architecture)
 
     def ensure(self, progress: Callable[[str], None] | None = None) -> Image:
         """The image of the recipe, built where missing or damaged; `progress` is told in a sentence what takes time.
@@ -54,18 +57,23 @@ class ImageStore:
             if damaged:
                 tell(f"the cached guest image is damaged ({', '.join(damaged)})")
             if image is None or damaged:
-                tell(f"building the guest image (Debian {self.recipe.suite}); once, about a minute")
+                kind = "" if self.architecture == host_architecture() else f", {self.architecture}"
+                tell(f"building the guest image (Debian {self.recipe.suite}{kind}); once, about a minute")
                 image = self._build(digest)
         return image
 
     def all(self) -> list[Image]:
-        """Every complete image, of this and of other versions of the recipe, by name."""
+        """Every complete image, of this and of other versions of the recipe, of any architecture, by name."""
         found = (self._read(path) for path in self._folder.glob("*") if path.is_dir())
         return sorted((image for image in found if image is not None), key=lambda image: image.name)
 
     def outdated(self) -> list[Image]:
         """Images of other recipes than the one there is now."""
-        return [image for image in self.all() if image.recipe_digest != self.recipe_digest]
+        return [image for image in self.all() if not self.is_current(image)]
+
+    def is_current(self, image: Image) -> bool:
+        """Whether an image is that of the recipe as it is now, for whichever architecture."""
+        return image.recipe_digest == image_digest(self.recipe, image.architecture)
 
     def remove(self, image: Image) -> None:
         """Remove an image that no guest uses any more. Raises HostError."""
@@ -96,10 +104,13 @@ class ImageStore:
         building = self._folder / f"{_BUILDING}-{token_hex(4)}"
         try:
             building.mkdir(parents=True)
-            build_root(self.recipe, building, find_mirrors())
+            build_root(self.recipe, building, find_mirrors(), self.architecture)
             root = building / ROOT_FILE
+            # Left out for x86-64, as it was when there was no other.
+            kind = [] if self.architecture == X86_64 else [self.architecture.name]
             info = {
-                "name": f"{self.recipe.name}-{self.recipe.suite}-{digest[:12]}",
+                "name": "-".join((self.recipe.name, self.recipe.suite, *kind, digest[:12])),
+                **({"architecture": kind[0]} if kind else {}),
                 "recipe_digest": digest,
                 "size_bytes": root.stat().st_size,
                 "packages": sorted((building / PACKAGES_FILE).read_text().split()),
@@ -131,6 +142,7 @@ class ImageStore:
                 path=root,
                 size_bytes=info["size_bytes"],
                 packages=tuple(info["packages"]),
+                architecture=BY_NAME[info.get("architecture", X86_64.name)],
             )
             whole = root.stat().st_size == image.size_bytes and busybox_of(image).is_file()
         except (OSError, ValueError, KeyError, TypeError):

@@ -125,7 +125,7 @@ def assemble(pieces: Pieces, entry: Path, *, scratch: Path) -> dict[str, str]:
             shutil.copyfile(source, target)
 
     facts = {"release": pieces.release, "vmlinuz": "vmlinuz"}
-    if pieces.architecture is not X86_64:
+    if pieces.architecture != X86_64:
         # Left out for x86-64, as it was when there was no other.
         facts["architecture"] = pieces.architecture.name
     entry.mkdir()

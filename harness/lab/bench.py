@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from harness import __version__
 from harness.config import Request
 from harness.errors import ConfigError, HostError
-from harness.guest.accelerator import probe_accelerator, require_sound_emulation
+from harness.guest.accelerator import probe_accelerator, require_native, require_sound_emulation
 from harness.guest.connection import Connection
 from harness.guest.hypervisor import LibvirtHypervisor
 from harness.guest.qemuhost import LocalHost, QemuHost
@@ -19,8 +19,10 @@ from harness.host.fingerprint import fingerprint
 from harness.host.locks import holder, try_lock
 from harness.host.probes import disk_space, memory
 from harness.images.initramfs import ensure_initramfs
+from harness.images.recipe import Recipe
 from harness.images.store import busybox_of
 from harness.kernels.modules import read_module
+from harness.model.arch import X86_64, Architecture
 from harness.model.check import CheckStatus
 from harness.model.experiment import DEFAULT_DISK, DEFAULT_FILESYSTEM, Experiment, PlaceT, TrialSpec
 from harness.model.guest import MIB, Accelerator, DiskBackend, GuestSpec, Image
@@ -42,7 +44,7 @@ _STATE_NEED_BYTES = 256 * MIB
 
 
 class OpenBench:
-    """Where guests run: one connection to libvirt, one guest image, and one answer of what runs the guests.
+    """Where guests run: one connection to libvirt, and for each architecture one image and one answer of what runs guests.
 
     Any number of comparisons, searches and single boots may be made on it, one after the other.
     """
@@ -51,25 +53,21 @@ class OpenBench:
         self,
         lab: "Lab",
         *,
-        bench: Bench,
-        hypervisor: LibvirtHypervisor,
         connection: Connection,
         accelerator: str,
         connect: str,
+        destroy_data: str,
     ) -> None:
-        """`bench`: all but the accelerator, which is `accelerator`, or with "auto" found out by the first boot."""
+        """`accelerator`: "kvm", "tcg", or "auto": found out by the first boot."""
         self._lab = lab
-        self._bench = bench
-        self._hypervisor = hypervisor
         self._connection = connection
+        self._hypervisor = LibvirtHypervisor(connection, lease=lab.lease)
+        self._disks = connection.host.disks(destroy_data=destroy_data)
         self._wanted = accelerator
         self._connect = connect
-        self._ready: Bench | None = None
-
-    @property
-    def host(self) -> Mapping[str, str]:
-        """What the host of the guests is, for people."""
-        return self._bench.host
+        self._ready: dict[Architecture, Bench] = {}
+        # What the host of the guests is, for people.
+        self.host: Mapping[str, str] = fingerprint(connection.host.root)
 
     def check_request(self, request: Request) -> None:
         """Raise ConfigError where a request wants other guests than this bench makes."""
@@ -88,17 +86,40 @@ class OpenBench:
 
         Raises HostError, ConfigError.
         """
-        self._bench.disks.check(experiment.disk)
+        self._disks.check(experiment.disk)
         check_room(experiment, self._connection.host, self._lab.paths.state)
 
     def ready(self, kernel: Kernel) -> Bench:
         """The bench for trials of `kernel` and its like, which is booted where nobody knows yet what runs guests.
 
-        Raises HostError.
+        The image of the kernel's architecture is built where it is missing. Raises ConfigError, HostError.
         """
-        if self._ready is None:
-            self._ready = replace(self._bench, accelerator=self._accelerator(kernel))
-        return self._ready
+        architecture = kernel.architecture
+        if architecture not in self._ready:
+            bench = self._bench(architecture)
+            self._ready[architecture] = replace(bench, accelerator=self._accelerator(bench, kernel))
+        return self._ready[architecture]
+
+    def _bench(self, architecture: Architecture) -> Bench:
+        """All but what runs the guests."""
+        lab, host = self._lab, self._connection.host
+        # It may be missing: that is told before anything is built.
+        host.emulator(architecture)
+        images = lab.images_of(architecture)
+        image = images.ensure(progress=lab.progress.note)
+        # Now, as no boot may be charged with the sending.
+        host.share(image.path)
+        return Bench(
+            hypervisor=self._hypervisor,
+            disks=self._disks,
+            kernels=lab.kernels,
+            image=image,
+            accelerator=Accelerator.TCG,
+            initramfs=_initramfs(images.recipe, image),
+            scratch=lambda name: lab.lease.folder(lab.paths.scratch / name),
+            progress=lab.progress,
+            host=self.host,
+        )
 
     def accelerator(self, kernel: Kernel) -> Accelerator:
         """What runs guests of `kernel` and its like. Raises as ``ready``."""
@@ -109,7 +130,9 @@ class OpenBench:
         bench = self.ready(kernel)
         return {
             "kab": __version__,
-            **bench.hypervisor.conditions(),
+            **bench.hypervisor.conditions(kernel.architecture),
+            # Left out for x86-64, as it was when there was no other: the digests of open runs stay.
+            **({} if kernel.architecture == X86_64 else {"architecture": kernel.architecture.name}),
             "accelerator": bench.accelerator,
             "image": bench.image.name,
             "host_cpu": bench.host.get("cpu", ""),
@@ -120,8 +143,7 @@ class OpenBench:
         """What makes the trials of one run, all of one job; `on_stage` is called as each stage of one begins."""
         return partial(_same_job_trial, replace(self.ready(kernel), on_stage=on_stage), {})
 
-    def _accelerator(self, kernel: Kernel) -> Accelerator:
-        bench = self._bench
+    def _accelerator(self, bench: Bench, kernel: Kernel) -> Accelerator:
         if self._wanted == "auto":
             with bench.scratch(new_boot_name()) as scratch:
                 plan = bench.boot_plan(
@@ -132,36 +154,22 @@ class OpenBench:
             chosen = choice.accelerator
         else:
             chosen = Accelerator(self._wanted)
+        architecture = kernel.architecture
         if chosen is Accelerator.TCG:
-            require_sound_emulation(bench.hypervisor.conditions()["qemu"])
+            require_sound_emulation(bench.hypervisor.conditions(architecture)["qemu"], architecture)
+        else:
+            require_native(self._connection.host, architecture)
         return chosen
 
 
 @contextmanager
 def open_bench(lab: "Lab", *, accelerator: str, connect: str | None, destroy_data: str) -> Iterator[OpenBench]:
     """As Lab.bench. Raises ConfigError, HostError."""
-    image = lab.images.ensure(progress=lab.progress.note)
     uri = connect or lab.settings.connect or "embed"
     with Connection(uri, paths=lab.paths, lease=lab.lease) as connection:
         if not isinstance(connection.host, LocalHost):
             lab.progress.note(f"guests run on {connection.host.name}; what it lacks is sent there once")
-        # Now, as no boot may be charged with the sending.
-        connection.host.share(image.path)
-        hypervisor = LibvirtHypervisor(connection, lease=lab.lease)
-        bench = Bench(
-            hypervisor=hypervisor,
-            disks=connection.host.disks(destroy_data=destroy_data),
-            kernels=lab.kernels,
-            image=image,
-            accelerator=Accelerator.TCG,
-            initramfs=_initramfs(lab, image),
-            scratch=lambda name: lab.lease.folder(lab.paths.scratch / name),
-            progress=lab.progress,
-            host=fingerprint(connection.host.root),
-        )
-        yield OpenBench(
-            lab, bench=bench, hypervisor=hypervisor, connection=connection, accelerator=accelerator, connect=uri
-        )
+        yield OpenBench(lab, connection=connection, accelerator=accelerator, connect=uri, destroy_data=destroy_data)
 
 
 def ab_loop(
@@ -206,6 +214,16 @@ def check_job(workload: Workload) -> None:
     job_digest(workload)
 
 
+def require_one_architecture(baseline: Kernel, candidate: Kernel) -> None:
+    """Refuse to compare kernels of two architectures. Raises ConfigError."""
+    if baseline.architecture != candidate.architecture:
+        raise ConfigError(
+            f"{baseline.name} is for {baseline.architecture} and {candidate.name} for {candidate.architecture}: "
+            "kernels of two architectures cannot be compared",
+            remedy="Name two kernels of one architecture, such as debian:6.12/cloud-arm64 debian:7.2/cloud-arm64.",
+        )
+
+
 def check_room(experiment: Experiment, host: QemuHost, state: Path) -> None:
     """Say before the first boot, not in the middle, that memory or disk do not suffice. Raises HostError."""
     disk = experiment.disk
@@ -221,9 +239,7 @@ def check_room(experiment: Experiment, host: QemuHost, state: Path) -> None:
             raise HostError(f"too little {check.name} for this experiment: {check.detail}", remedy=check.remedy)
 
 
-def _initramfs(lab: "Lab", image: Image) -> Callable[[Kernel, Sequence[Path]], Path]:
-    recipe = lab.images.recipe
-
+def _initramfs(recipe: Recipe, image: Image) -> Callable[[Kernel, Sequence[Path]], Path]:
     def ensure(kernel: Kernel, modules: Sequence[Path]) -> Path:
         return ensure_initramfs(kernel.directory, modules, read_module, recipe=recipe, busybox=busybox_of(image))
 

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from harness.config import Request, build_experiment, load_workloads
-from harness.lab.bench import OpenBench, ab_loop, check_job, run_conditions
+from harness.lab.bench import OpenBench, ab_loop, check_job, require_one_architecture, run_conditions
 from harness.model.run import Run
 from harness.model.verdict import Decision
 from harness.run.ab import AbRequest
@@ -26,6 +26,7 @@ def compare(
     check_job(experiment.workload)
     baseline = lab.resolve(experiment.baseline)
     candidate = lab.resolve(experiment.candidate)
+    require_one_architecture(baseline, candidate)
     with lab.bench_for(request, bench, destroy_data) as opened:
         opened.check(experiment)
         return ab_loop(lab, opened, baseline).execute(

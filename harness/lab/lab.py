@@ -13,9 +13,11 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from harness.config import Request, Settings, load_settings
+from harness.host.architecture import host_architecture
 from harness.host.leases import Lease, reclaim
 from harness.host.paths import Paths, default_paths, settings_file
 from harness.interfaces import NullProgress, Progress
+from harness.model.arch import Architecture
 from harness.model.kernel import Kernel
 
 if TYPE_CHECKING:
@@ -101,10 +103,14 @@ class Lab:
 
     @cached_property
     def images(self) -> "ImageStore":
-        """Guest root images."""
+        """Guest root images of this host's architecture."""
+        return self.images_of(host_architecture())
+
+    def images_of(self, architecture: Architecture) -> "ImageStore":
+        """Guest root images of an architecture."""
         from harness.images.store import ImageStore
 
-        return ImageStore(self.paths)
+        return ImageStore(self.paths, architecture=architecture)
 
     def resolve(self, spec: str) -> Kernel:
         """The kernel of a spec, fetched or built where it is not in the cache. Raises as KernelLibrary.resolve."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from harness.config import Request, build_experiment, load_workloads
 from harness.errors import ConfigError
 from harness.kbuild.ahead import BuildAhead
-from harness.lab.bench import OpenBench, ab_loop, check_job, run_conditions
+from harness.lab.bench import OpenBench, ab_loop, check_job, require_one_architecture, run_conditions
 from harness.lab.ranges import (
     BuildOptions,
     KernelRange,
@@ -91,6 +91,7 @@ def search(
     check_job(experiment.workload)
     check_packages(plan, wanted.tree)
     first, last = lab.resolve(plan.rungs[0].spec), lab.resolve(plan.rungs[-1].spec)
+    require_one_architecture(first, last)
     request = wanted.experiment
     if request.accelerator is None and stored is not None and bench is None:
         request = replace(request, accelerator=stored[0].conditions.get("accelerator"))

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from harness.model.arch import X86_64, Architecture
+
 MIB = 1024 * 1024
 
 
@@ -89,7 +91,7 @@ class BootPlan:
 
     # Domain name, unique on the host.
     name: str
-    # Boot image: bzImage or an uncompressed ELF vmlinux (PVH).
+    # Boot image: bzImage or an uncompressed ELF vmlinux (PVH); for arm64 an uncompressed Image.
     kernel: Path
     # One or more cpio archives, concatenated by the hypervisor's adapter.
     initramfs: tuple[Path, ...]
@@ -97,6 +99,7 @@ class BootPlan:
     root_image: Path
     guest: GuestSpec
     accelerator: Accelerator
+    architecture: Architecture = X86_64
     disks: tuple[AttachedDisk, ...] = ()
     # Where console log and sockets of this boot go; removed by whoever made it.
     scratch: Path = Path()
@@ -127,3 +130,5 @@ class Image:
     size_bytes: int
     # Package versions inside, "name=version", sorted.
     packages: tuple[str, ...] = ()
+    # What its programs run on.
+    architecture: Architecture = X86_64

@@ -12,6 +12,7 @@ from secrets import token_hex
 from harness import interruption
 from harness.errors import (
     BootError,
+    ConfigError,
     CrashError,
     DataError,
     GuestLostError,
@@ -22,6 +23,7 @@ from harness.errors import (
     WorkloadError,
 )
 from harness.interfaces import Disks, Guest, Hypervisor, Kernels, Progress
+from harness.model.arch import X86_64, Architecture
 from harness.model.experiment import Experiment, Place, PlaceT, TrialSpec
 from harness.model.guest import Accelerator, AttachedDisk, BootPlan, DiskBus, DiskSpec, FilesystemSpec, GuestSpec, Image
 from harness.model.kernel import Kernel
@@ -63,9 +65,9 @@ def modules_wanted(disk: DiskSpec, filesystem: FilesystemSpec, extra: Sequence[s
     return tuple(dict.fromkeys((*_BASE_MODULES, *_BUS_MODULES[disk.bus], filesystem.type, *extra)))
 
 
-def boot_timeout_s(accelerator: Accelerator) -> float:
+def boot_timeout_s(accelerator: Accelerator, architecture: Architecture = X86_64) -> float:
     """Seconds after which a guest that is still booting is called hung: more than ten times the usual."""
-    return 30.0 if accelerator is Accelerator.KVM else 90.0
+    return 30.0 if accelerator is Accelerator.KVM else architecture.emulated_boot_timeout_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,16 @@ class Bench:
     def boot_plan(
         self, kernel: Kernel, guest: GuestSpec, disks: Sequence[AttachedDisk], wanted: Sequence[str], scratch: Path
     ) -> BootPlan:
-        """How to start `kernel` with `disks`; `wanted` names its modules."""
+        """How to start `kernel` with `disks`; `wanted` names its modules.
+
+        Raises ConfigError for a kernel of another architecture than the bench's.
+        """
+        if kernel.architecture != self.image.architecture:
+            raise ConfigError(
+                f"{kernel.name} is for {kernel.architecture}, and what it is compared with for "
+                f"{self.image.architecture}: kernels of two architectures cannot be compared",
+                remedy="Name kernels of one architecture.",
+            )
         modules = self.kernels.modules_for(kernel, wanted)
         return BootPlan(
             name=scratch.name,
@@ -100,9 +111,10 @@ class Bench:
             root_image=self.image.path,
             guest=guest,
             accelerator=self.accelerator,
+            architecture=self.image.architecture,
             disks=tuple(disks),
             scratch=scratch,
-            boot_timeout_s=boot_timeout_s(self.accelerator),
+            boot_timeout_s=boot_timeout_s(self.accelerator, self.image.architecture),
         )
 
 

@@ -23,6 +23,7 @@ from harness.guest.uri import SshAddress
 from harness.host.fingerprint import fingerprint
 from harness.host.leases import Lease
 from harness.host.paths import Paths
+from harness.model.arch import X86_64
 from harness.model.guest import Accelerator, AttachedDisk, BootPlan, DiskBackend, DiskBus, DiskSpec, GuestSpec
 
 pytestmark = [pytest.mark.integration, pytest.mark.skipif(bool(no_ssh_server), reason=no_ssh_server)]
@@ -121,7 +122,7 @@ def test_the_host_is_described(host: RemoteHost) -> None:
         facts.pop("load")
     assert there == here
     assert host.user == f"+{os.geteuid()}"
-    assert host.emulator().name == "qemu-system-x86_64"
+    assert host.emulator(X86_64).name == "qemu-system-x86_64"
 
 
 def test_ports_are_reached_through_the_connection(host: RemoteHost, server: SshServer) -> None:

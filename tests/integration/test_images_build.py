@@ -6,17 +6,20 @@ import shutil
 import signal
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from harness.debian.aptsources import Mirrors
 from harness.errors import HostError
+from harness.host.architecture import host_architecture
 from harness.host.paths import Paths
 from harness.images.build import build_root
 from harness.images.initramfs import ensure_initramfs
 from harness.images.recipe import Recipe, load_recipe, read_recipe
 from harness.images.store import ImageStore, busybox_of
+from harness.model.arch import ARCHITECTURES
 from harness.model.guest import Image
 
 pytestmark = pytest.mark.integration
@@ -139,6 +142,40 @@ def test_a_damaged_image_is_no_image(image, paths, recipe, tmp_path):
 def test_an_unreachable_mirror_is_said_and_leaves_nothing(recipe, tmp_path):
     nowhere = f"file://{tmp_path}/no-such-mirror"
     with pytest.raises(HostError, match="no-such-mirror") as caught:
-        build_root(recipe, tmp_path, Mirrors(archive=nowhere, security=nowhere))
+        build_root(recipe, tmp_path, Mirrors(archive=nowhere, security=nowhere), host_architecture())
     assert "kab doctor" in caught.value.remedy
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_root_of_another_architecture_is_extracted_and_completed(paths, recipe):
+    other = next(known for known in ARCHITECTURES if known != host_architecture())
+    store = ImageStore(paths, recipe=recipe, architecture=other)
+    found = store.ensure()
+    assert found.name == f"tiny-{recipe.suite}-{other}-{found.recipe_digest[:12]}"
+    assert (found.architecture, store.is_current(found)) == (other, True)
+    # ELF64: e_machine at 18.
+    assert int.from_bytes(busybox_of(found).read_bytes()[18:20], "little") == other.elf_machine
+    assert any(package.startswith("busybox-static=") for package in found.packages)
+    # What the scripts of packages would have made.
+    read = partial(read_from_root, found)
+    assert "root:x:0:0:root:/root:/bin/bash" in read("/etc/passwd")
+    assert "sshd:x:100:" in read("/etc/passwd")
+    assert "\nroot:*:" in f"\n{read('/etc/shadow')}"
+    assert "passwd:         files" in read("/etc/nsswitch.conf")
+    links = {name: read(f"/usr/bin/{name}", "stat") for name in ("awk", "which")}
+    assert 'Fast link dest: "mawk"' in links["awk"]
+    assert 'Fast link dest: "which.debianutils"' in links["which"]
+    assert "Type: directory" in read("/mnt/test", "stat")
+    # The lists of packages went with the rest.
+    assert "File not found" in read("/var/cache/apt", "stat")
+    # Both are images of the recipe as it is now, and neither is an old one.
+    own = ImageStore(paths, recipe=recipe)
+    assert found in own.all()
+    assert own.outdated() == []
+
+
+def read_from_root(image: Image, path: str, command: str = "cat") -> str:
+    done = subprocess.run(
+        ["debugfs", "-R", f"{command} {path}", image.path], capture_output=True, check=True, text=True
+    )
+    return done.stdout + done.stderr

@@ -198,7 +198,7 @@ def test_gone_and_unreadable_files_are_damaged(tmp_path):
 def test_a_flipped_bit_of_the_guest_image(tmp_path, monkeypatch, name):
     built = []
 
-    def build_root(_recipe, out, _mirrors):
+    def build_root(_recipe, out, _mirrors, _architecture):
         built.append(out)
         (out / "root.ext4").write_bytes(b"root" * 1000)
         (out / "busybox").write_bytes(b"busybox" * 1000)

@@ -10,6 +10,7 @@ from harness.doctor import examine, mirror
 from harness.host import probes
 from harness.host.fingerprint import fingerprint
 from harness.host.paths import Paths
+from harness.model.arch import ARM64
 from harness.model.check import Check, CheckStatus
 from harness.model.guest import Accelerator
 
@@ -92,6 +93,26 @@ def test_qemu(tmp_path: Path, version: str, remembered: Accelerator | None, stat
 
 def test_no_qemu(tmp_path: Path) -> None:
     assert said(probes.qemu(tmp_path, Accelerator.KVM)) == (FAIL, True)
+
+
+@pytest.mark.parametrize(
+    ("version", "status", "detail"),
+    [
+        ("10.0.2", OK, "QEMU 10.0.2: guests of arm64 are emulated"),
+        ("7.2.15", WARN, "QEMU 7.2.15 is older than 8"),
+        ("?", WARN, "does not tell its version"),
+        (None, OK, "qemu-system-aarch64 is not installed: kernels for arm64 cannot be booted"),
+    ],
+)
+def test_guests_of_another_architecture(tmp_path: Path, version: str | None, status: CheckStatus, detail: str) -> None:
+    pose(tmp_path, **{"etc__os-release": "VERSION_CODENAME=bookworm\n"})
+    if version:
+        program(tmp_path, "qemu-system-aarch64", f"#!/bin/sh\necho 'QEMU emulator version {version}'\n")
+    check = probes.guarded("qemu (arm64)", lambda: probes.foreign_guests(tmp_path, ARM64))
+    assert (check.name, check.status) == ("qemu (arm64)", status)
+    assert detail in check.detail
+    # What is missing is no fault, and yet it is said how to have it.
+    assert ("bookworm-backports qemu-system-arm" in check.remedy) is (version in {None, "7.2.15"})
 
 
 def test_libvirt(tmp_path: Path) -> None:

@@ -10,12 +10,13 @@ import pytest
 
 from harness.errors import ConfigError
 from harness.guest.domain import DomainParts, domain_xml, kernel_cmdline
+from harness.model.arch import ARM64
 from harness.model.guest import Accelerator, AttachedDisk, BootPlan, DiskBackend, DiskBus, DiskSpec, GuestSpec
 
 pytestmark = pytest.mark.unit
 
 GOLDEN = Path(__file__).parents[1] / "data" / "domain"
-PARTS = DomainParts(initramfs=Path("/scratch/initramfs"))
+PARTS = DomainParts(initramfs=Path("/scratch/initramfs"), emulator=Path("/usr/bin/qemu-system-x86_64"))
 
 
 def disk(
@@ -47,6 +48,7 @@ EVERY_DISK = (
 PLANS = {
     "emulated": replace(PLAN, disks=(disk(DiskBus.NVME, DiskBackend.NBD, "/scratch/nbd.sock"),)),
     "kvm": replace(PLAN, accelerator=Accelerator.KVM, guest=GuestSpec(vcpus=4, memory_mib=2048)),
+    "arm64": replace(PLAN, architecture=ARM64, disks=(disk(DiskBus.NVME, DiskBackend.NBD, "/scratch/nbd.sock"),)),
     "every-disk": replace(PLAN, disks=EVERY_DISK, guest=GuestSpec(cpu_model="Nehalem,+rdrand,-vmx")),
 }
 
@@ -59,6 +61,22 @@ def test_golden(name: str) -> None:
 def arguments(document: str, word: str) -> list[str]:
     words = [element.get("value", "") for element in ET.fromstring(document).iter() if element.tag.endswith("}arg")]
     return [after for before, after in pairwise(words) if before == word]
+
+
+def test_an_arm64_guest_has_what_that_machine_has() -> None:
+    document = ET.fromstring(domain_xml(PLANS["arm64"], replace(PARTS, emulator=Path("/usr/bin/qemu-system-aarch64"))))
+    kind = document.find("os/type")
+    assert kind is not None
+    assert kind.attrib == {"arch": "aarch64", "machine": "virt"}
+    assert document.findtext("devices/emulator") == "/usr/bin/qemu-system-aarch64"
+    # ACPI would need firmware, which a kernel that is booted directly does without.
+    assert document.find("features") is None
+    assert document.find("clock/timer") is None
+    words = (document.findtext("os/cmdline") or "").split()
+    assert words[0] == "console=ttyAMA0"
+    assert not {"tsc=reliable", "no_timer_check"}.intersection(words)
+    on_kvm = replace(PLANS["arm64"], accelerator=Accelerator.KVM)
+    assert "<cpu mode='host-passthrough'" in domain_xml(on_kvm, PARTS)
 
 
 def test_names_are_escaped() -> None:

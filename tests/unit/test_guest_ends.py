@@ -17,6 +17,7 @@ from harness.guest.console import Console
 from harness.guest.hypervisor import await_marker
 from harness.guest.machine import cut, ended
 from harness.guest.ssh import SshError
+from harness.model.arch import X86_64
 from harness.model.experiment import Arm
 from harness.model.guest import Accelerator, AttachedDisk
 from harness.model.kernel import Kernel
@@ -138,7 +139,7 @@ def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: KabError, said:
         hypervisor=SimpleNamespace(boot=boot),
         disks=SimpleNamespace(attach=lambda *_, **__: nullcontext(disk)),
         kernels=SimpleNamespace(modules_for=lambda *_: ()),
-        image=SimpleNamespace(path=tmp_path),
+        image=SimpleNamespace(path=tmp_path, architecture=X86_64),
         accelerator=Accelerator.TCG,
         initramfs=lambda *_: tmp_path,
         scratch=lambda _: nullcontext(tmp_path),

@@ -111,6 +111,13 @@ _HUNG_ON_ARM64 = """\
 [  242.401000]  btrfs_direct_write+0x9c/0x400 [btrfs]
 """
 
+_JUMP_ON_ARM64 = """\
+[    9.100000] Unable to handle kernel execution of user memory at virtual address 0000aaaab000
+[    9.100100] Internal error: Oops: 000000008600000f [#1] SMP
+[    9.100200] pc : 0xaaaab000
+[    9.100300] lr : el1_irq+0xb4/0x140
+"""
+
 
 @pytest.mark.parametrize(
     ("text", "signatures"),
@@ -125,11 +132,7 @@ _HUNG_ON_ARM64 = """\
             ["panic: Kernel panic - not syncing: Asynchronous SError Interrupt"],
         ),
         (
-            (
-                "[    9.100000] Unable to handle kernel execution of user memory at virtual address 0000aaaab000\n"
-                "[    9.100100] Internal error: Oops: 000000008600000f [#1] SMP\n[    9.100200] pc : 0xaaaab000\n"
-                "[    9.100300] lr : el1_irq+0xb4/0x140\n"
-            ),
+            _JUMP_ON_ARM64,
             ["oops: Unable to handle kernel execution of user memory at virtual address # in el1_irq"],
         ),
     ],

@@ -155,7 +155,7 @@ class DebianLists:
         return self._apt(architecture_of(kernel.flavour)).download(kernel.packages, into, progress)
 
     def _root(self, architecture: Architecture) -> Path:
-        return self._paths.apt if architecture is X86_64 else self._paths.apt / architecture.debian
+        return self._paths.apt if architecture == X86_64 else self._paths.apt / architecture.debian
 
     def _apt(self, architecture: Architecture) -> AptRoot:
         return AptRoot(self._root(architecture), replace(self._settings(), architecture=architecture.debian))

@@ -91,7 +91,7 @@ def tree_pieces(directory: Path, scratch: Path) -> Pieces:
     except OSError as error:
         raise HostError(f"cannot gather the modules of {directory}: {error}") from error
     copies = [target / relative for _, relative in listed]
-    strip = "strip" if header.architecture is host_architecture() else f"{header.architecture.machine}-linux-gnu-strip"
+    strip = "strip" if header.architecture == host_architecture() else f"{header.architecture.machine}-linux-gnu-strip"
     if copies and shutil.which(strip):
         # As `make modules_install INSTALL_MOD_STRIP=1`: debug information would fill the guest's memory.
         process.run([strip, "--strip-debug", *copies], timeout_s=_STRIP_TIMEOUT_S)
