@@ -8,13 +8,14 @@
 | 1 | a word of how fast things go ("serialized", "fallback"), or a revert, in a subject that has points so far |
 | -2 | a word of plain defects ("leak", "overflow"), in the same; but never below 1 |
 
-Changes for other architectures, and for feature sets that Debian's amd64 kernels are built without, have no points.
+Changes for other architectures than the kernels', and for feature sets that Debian's are built without, have no points.
 """
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from harness.model.arch import ARM64, X86_64, Architecture
 from harness.model.history import Change, Suspect
 
 _SUBSYSTEM = 4
@@ -38,11 +39,15 @@ _ALIASES = {
     "fs": ("vfs",),
     "io_uring": ("io-wq", "io_wq", "uring"),
 }
-# Starts of the marks of what is no part of an amd64 kernel.
+# Starts of the marks of what is no part of a kernel for either architecture, and for one of them.
 _FOREIGN = (
-    "alpha", "arm", "hppa", "i386", "ia64", "loong", "m68k", "mips", "powerpc", "ppc", "riscv", "rt", "s390", "sh4",
-    "sparc", "udeb", "!amd64",
+    "alpha", "hppa", "i386", "ia64", "loong", "m68k", "mips", "powerpc", "ppc", "riscv", "rt", "s390", "sh4", "sparc",
+    "udeb",
 )  # fmt: skip
+_FOREIGN_TO = {
+    X86_64.name: (*_FOREIGN, "arm", "!amd64"),
+    ARM64.name: (*_FOREIGN, "armel", "armhf", "amd64", "x86", "!arm64"),
+}
 # Starts of words.
 _PACE_WORDS = (
     "serializ", "serialis", "fallback", "exclusive", "contention", "contend", "parallel", "concurren", "throughput",
@@ -56,21 +61,33 @@ _DEFECT_WORDS = (
 )  # fmt: skip
 
 
-def rank(changes: Sequence[Change], subsystems: Sequence[str], words: Sequence[str]) -> tuple[Suspect, ...]:
+def rank(
+    changes: Sequence[Change],
+    subsystems: Sequence[str],
+    words: Sequence[str],
+    architecture: Architecture = X86_64,
+) -> tuple[Suspect, ...]:
     """All `changes`, the likeliest culprit first; those with the same points stay in their order.
 
-    As a workload declares them, `subsystems` are paths in the kernel's tree (``fs/btrfs``, ``mm/filemap.c``) and
-    `words` are of its commit subjects.
+    `architecture` is that of the kernels that were measured. As a workload declares them, `subsystems` are paths in the
+    kernel's tree (``fs/btrfs``, ``mm/filemap.c``) and `words` are of its commit subjects.
     """
     places = [_place(subsystem) for subsystem in subsystems]
     forms = {word: _forms(word) for word in words}
-    suspects = [_suspect(change, places, forms) for change in changes]
+    foreign = _FOREIGN_TO[architecture.name]
+    suspects = [_suspect(change, places, forms, foreign) for change in changes]
     return tuple(sorted(suspects, key=lambda suspect: -suspect.score))
 
 
-def likeliest(changes: Sequence[Change], subsystems: Sequence[str], words: Sequence[str]) -> tuple[Suspect, ...]:
+def likeliest(
+    changes: Sequence[Change],
+    subsystems: Sequence[str],
+    words: Sequence[str],
+    architecture: Architecture = X86_64,
+) -> tuple[Suspect, ...]:
     """The first few of ``rank`` that fit at all."""
-    return tuple(suspect for suspect in rank(changes, subsystems, words)[:_MOST] if suspect.score >= _LEAST_SCORE)
+    ranked = rank(changes, subsystems, words, architecture)[:_MOST]
+    return tuple(suspect for suspect in ranked if suspect.score >= _LEAST_SCORE)
 
 
 def merge(listed: Sequence[Suspect], in_tree: Sequence[Suspect]) -> tuple[Suspect, ...]:
@@ -97,9 +114,11 @@ class _Place:
     file: bool
 
 
-def _suspect(change: Change, places: Sequence[_Place], words: Mapping[str, re.Pattern[str]]) -> Suspect:
+def _suspect(
+    change: Change, places: Sequence[_Place], words: Mapping[str, re.Pattern[str]], foreign: tuple[str, ...]
+) -> Suspect:
     subject, revert = _unreverted(change.subject)
-    if change.architectures and all(name.startswith(_FOREIGN) for name in change.architectures):
+    if change.architectures and all(name.startswith(foreign) for name in change.architectures):
         return Suspect(change=change, score=0, revert=revert)
     *prefixes, summary = subject.lower().split(": ")
     paths = list(_paths(prefixes))

@@ -96,3 +96,8 @@ BY_NAME: Mapping[str, Architecture] = {architecture.name: architecture for archi
 def of_flavour(flavour: str) -> Architecture | None:
     """The architecture of one of Debian's flavours, or None."""
     return next((found for found in ARCHITECTURES if flavour in found.flavours), None)
+
+
+def of_release(release: str) -> Architecture:
+    """The architecture that Debian's name of it at the end of a release says ("6.12.107+deb13-cloud-arm64"); x86-64."""
+    return next((found for found in ARCHITECTURES if release.endswith(f"-{found.debian}")), X86_64)

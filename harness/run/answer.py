@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from harness.bisect.view import Standing
 from harness.history.suspects import likeliest, rank
+from harness.model.arch import of_release
 from harness.model.bisection import (
     Answer,
     BisectionOutcome,
@@ -74,7 +75,8 @@ def edge_of(
         edge = replace(edge, options=effect())
     elif not plan.built:
         if (step := changes()) is not None:
-            suspects = likeliest(step.changes, _subsystems(experiment), experiment.workload.words)
+            architecture = of_release(plan.rungs[found.after].release)
+            suspects = likeliest(step.changes, _subsystems(experiment), experiment.workload.words, architecture)
             edge = replace(edge, suspects=suspects, changes=len(step.changes), gaps=step.gaps)
         if tree is not None:
             edge = with_tree(edge, plan, experiment, tree)
@@ -96,10 +98,11 @@ def with_tree(edge: Edge, plan: BisectionPlan, experiment: Experiment, tree: Tre
     older, newer = (plan.rungs[rung].version for rung in (edge.before, edge.after))
     subsystems, words = _subsystems(experiment), experiment.workload.words
     listing, commits = tree(older, newer, subsystems)
-    likely = likeliest(commits, subsystems, words)
+    architecture = of_release(plan.rungs[edge.after].release)
+    likely = likeliest(commits, subsystems, words, architecture)
     # Of the changelog's suspects the hash is wanted, also where many others have as many points.
     known = {suspect.change.subject for suspect in edge.suspects} - {suspect.change.subject for suspect in likely}
-    named = rank([commit for commit in commits if commit.subject in known], subsystems, words)
+    named = rank([commit for commit in commits if commit.subject in known], subsystems, words, architecture)
     return replace(edge, tree=replace(listing, suspects=(*likely, *named)))
 
 

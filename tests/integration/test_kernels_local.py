@@ -19,6 +19,7 @@ from harness.kernels.debian.spec import parse_debian
 from harness.kernels.library import KernelLibrary
 from harness.kernels.local.host import HostSource
 from harness.kernels.modules import read_module
+from harness.model.arch import ARM64
 from harness.parse.modules import module_name
 
 pytestmark = pytest.mark.integration
@@ -130,6 +131,20 @@ def test_image_for_another_architecture(library, tmp_path):
     image.write_bytes(b"MZ" + bytes(0x36) + b"RSC\x05" + bytes(4096))
     with pytest.raises(ConfigError, match="is a kernel for RISC-V"):
         library.resolve(f"file:{image}")
+
+
+def test_an_image_for_arm64_is_told_from_its_header(library, tmp_path):
+    image = tmp_path / "Image.gz"
+    banner = b"Linux version 6.12.1-mine (me@there) #1 SMP\n"
+    content = b"MZ\0\x91" + bytes(0x34) + b"ARM\x64" + bytes(4096) + banner + bytes(4096)
+    image.write_bytes(gzip.compress(content))
+    kernel = library.resolve(f"file:{image}")
+    assert (kernel.release, kernel.architecture, kernel.source) == ("6.12.1-mine", ARM64, "file")
+    # What QEMU is given is unpacked.
+    assert kernel.vmlinux is not None
+    assert kernel.vmlinux.read_bytes() == content
+    # The cache knows it again.
+    assert library.resolve(f"file:{image}") == kernel
 
 
 def test_replaced_image_is_another_kernel(home, library, tmp_path):

@@ -18,7 +18,7 @@ from harness.images.recipe import load_recipe
 from harness.kernels.debian.flavours import FLAVOURS, architecture_of, default_flavour, flavour_of
 from harness.kernels.debian.spec import parse_debian
 from harness.lab.bench import require_one_architecture
-from harness.model.arch import ARCHITECTURES, ARM64, BY_NAME, X86_64, of_flavour
+from harness.model.arch import ARCHITECTURES, ARM64, BY_NAME, X86_64, of_flavour, of_release
 from harness.model.guest import Accelerator, BootPlan, GuestSpec
 from harness.model.kernel import Kernel
 from harness.run.trial import Bench, boot_timeout_s
@@ -52,6 +52,7 @@ def test_an_architecture_is_found_by_all_its_names(architecture):
     for flavour in architecture.flavours:
         assert of_flavour(flavour) is architecture
         assert flavour_of(f"6.12.118+deb13-{flavour}") == flavour
+        assert of_release(f"6.12.118+deb13-{flavour}") is architecture
     # Its QEMU that is missing is named with the package that brings it.
     assert f"apt-get install {architecture.emulator_package}" in process.missing_tool(architecture.emulator).remedy
 

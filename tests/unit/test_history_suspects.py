@@ -8,6 +8,7 @@ import pytest
 from harness.config import load_workloads
 from harness.history.changelog import changes_between
 from harness.history.suspects import likeliest, merge, rank
+from harness.model.arch import ARM64
 from harness.model.history import Change, Origin
 
 pytestmark = pytest.mark.unit
@@ -91,6 +92,15 @@ def test_other_architectures_have_no_points():
     assert only("block: take a lock", "arm64", "armhf").score == 0
     assert only("block: take a lock", "!amd64").score == 0
     assert only("block: take a lock", "arm64", "x86").score == only("block: take a lock").score == 6
+
+
+def test_to_kernels_of_arm64_others_are_the_others():
+    def points(*marks):
+        (suspect,) = rank([change("block: take a lock", *marks)], SUBSYSTEMS, WORDS, ARM64)
+        return suspect.score
+
+    assert [points(*marks) for marks in (("x86",), ("amd64",), ("!arm64",), ("armhf", "armel"), ("s390x",))] == [0] * 5
+    assert [points(*marks) for marks in (("arm64",), ("!amd64",), ("armhf", "arm64"), ())] == [6] * 4
 
 
 @pytest.mark.parametrize(
