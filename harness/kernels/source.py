@@ -110,8 +110,11 @@ class KernelSource(Protocol[S]):
     def fetch(self, spec: S, text: str, /) -> Kernel:
         """The kernel in the cache, brought there (``Shelf.adding``) where it is not; `text` becomes ``Kernel.spec``.
 
-        It is going to boot: what the cache has of it is checked. Raises ConfigError (no such kernel, not for this
-        architecture), HostError (mirror, signature, hash, disk, compiler), BuildError, DoesNotApplyError.
+        It is going to boot: what the cache has of it is checked. Where specs may come to mean another kernel, that of
+        ``Listing.spec_of`` is kept as "spec" in the provenance, for commands that repeat a run.
+
+        Raises ConfigError (no such kernel, not for this architecture), HostError (mirror, signature, hash, disk,
+        compiler), BuildError, DoesNotApplyError.
         """
 
     def changes(self, older: Kernel, newer: Kernel, /) -> Step:

@@ -38,6 +38,19 @@ class KernelRecord:
         """Short name for tables: that of the revision where it was built from one."""
         return self.provenance.get("describe", self.release) if self.source == "git" else self.release
 
+    @property
+    def lasting_spec(self) -> str | None:
+        """A spec that names this very kernel for ever; None where its source has no such names, or needs none.
+
+        Debian's releases are such names. Other sources whose specs may come to mean another kernel ("the newest 6.12")
+        keep one as "spec" in the provenance.
+        """
+        if self.source == "debian":
+            return f"debian:{self.release}"
+        # A kernel that a user's builder took from such a source is that of a commit.
+        kept = self.provenance.get("spec", "")
+        return kept if kept.startswith(f"{self.source}:") else None
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:

@@ -104,14 +104,13 @@ def repeat_command(run: Run) -> str:
 
 def resolved_spec(kernel: KernelRecord) -> str:
     """A spec that names this very kernel, where its source has such names."""
-    return f"debian:{kernel.release}" if kernel.source == "debian" else kernel.spec
+    return kernel.lasting_spec or kernel.spec
 
 
 def _names(word: str, kernel: KernelRecord, verb: str) -> bool:
     """Whether a word of the command names the kernel: ends of a ladder are stored as the packages that they meant."""
-    is_end = (
-        verb == "bisect" and kernel.source == "debian" and word.startswith("debian:") and not set("*?[") & set(word)
-    )
+    of_a_list = verb == "bisect" and kernel.lasting_spec is not None
+    is_end = of_a_list and word.startswith(f"{kernel.source}:") and not set("*?[") & set(word)
     return word == kernel.spec or is_end
 
 

@@ -1,10 +1,11 @@
 """A source that nobody wrote yet: what it takes to have its kernels listed, laddered, fetched and verified."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
+from factories import run as make_run
 
 from harness.cli.errors import run_command
 from harness.errors import ConfigError, ExitCode, NoKernelError
@@ -18,6 +19,8 @@ from harness.kernels.library import KernelLibrary
 from harness.kernels.source import Surroundings
 from harness.model.history import Change, Gap, GapKind, Origin, Step
 from harness.model.kernel import AvailableKernel, Kernel, Package
+from harness.model.run import KernelRecord
+from harness.report.wording import repeat_command
 
 pytestmark = pytest.mark.unit
 
@@ -101,7 +104,9 @@ class Shop:
             image = place.scratch / "image"
             image.write_bytes(chosen.release.encode().ljust(2048, b"\0"))
             pieces = Pieces(release=chosen.release, version=chosen.version, vmlinuz=image)
-            return place.add(pieces, version=chosen.version, source="shop", provenance={"till": "3"})
+            return place.add(
+                pieces, version=chosen.version, source="shop", provenance={"till": "3", "spec": self.spec_of(chosen)}
+            )
 
     def changes(self, older: Kernel, newer: Kernel) -> Step:
         change = Change(subject=f"since {older.version}", origin=Origin.UPSTREAM, version=newer.version)
@@ -129,6 +134,28 @@ def test_it_is_fetched_once(tmp_path):
         assert library.show("shop:r2") == kernel
         assert isinstance(library.show("shop:r9"), AvailableKernel)
     assert len(notes) == 1
+
+
+def test_a_run_is_repeated_with_the_very_kernels(library):
+    older, newer = (library.resolve(spec) for spec in ("shop:r2", "shop:r10"))
+    one = make_run(command=("kab", "ab", "shop:r2", "shop:r10"))
+    one = replace(one, baseline=record(older), candidate=record(newer))
+    assert repeat_command(one).startswith("kab ab shop:r2-2 shop:r10-1 --seed")
+    search = replace(one, verb="bisect", command=("kab", "bisect", "shop:r2-1", "shop:r11"))
+    assert repeat_command(search).startswith("kab bisect shop:r2-2 shop:r10-1 --seed")
+    # One that a user's builder took from there.
+    assert record(replace(older, source="git", spec="git:/linux@HEAD")).lasting_spec is None
+
+
+def record(kernel):
+    return KernelRecord(
+        spec=kernel.spec,
+        release=kernel.release,
+        version=kernel.version,
+        source=kernel.source,
+        digest=kernel.digest,
+        provenance=kernel.provenance,
+    )
 
 
 def test_a_damaged_one_is_found_and_made_anew(library):
