@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 from harness.errors import ExitCode
 from harness.model.bisection import SubrunRole
-from harness.model.experiment import PlaceT
+from harness.model.experiment import BlockPlace, PlaceT
 from harness.model.run import Run
-from harness.model.trial import Trial
+from harness.model.trial import Trial, written
 from harness.model.verdict import Decision
 from harness.report.attachments import ATTACHMENTS
 from harness.report.compare.html import to_html
@@ -42,16 +42,21 @@ class RunReport:
 
     def text(self) -> str:
         """The summary for a terminal."""
-        return summary(self.run, self.decision, self.run.block_trials, METRICS)
+        return summary(self.run, self.decision, _shown(self.run), METRICS)
 
     def json(self) -> str:
         """The whole result as JSON."""
-        return json.dumps(to_json(self.run, self.decision, self.run.block_trials, METRICS), indent=1) + "\n"
+        return json.dumps(to_json(self.run, self.decision, _shown(self.run), METRICS), indent=1) + "\n"
 
     def html(self) -> str:
         """The whole result as one page."""
         whole = self.store.with_artifacts(self.run, ATTACHMENTS)
-        return to_html(whole, self.decision, whole.block_trials, METRICS)
+        return to_html(whole, self.decision, _shown(whole), METRICS)
+
+
+def _shown(run: Run) -> list[Trial[BlockPlace]]:
+    """The trials of a run as tables have them: a classification's are the candidate's, each in block 0."""
+    return [written(trial) for trial in run.trials]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

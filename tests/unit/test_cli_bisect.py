@@ -328,6 +328,9 @@ class TestCommand:
         kab(["bisect", "status"], world)
         search = capsys.readouterr().out.split()[0]
         assert kab(["test", "debian:6.12.90-2", "--like", search], world) == ExitCode.BAD
-        assert "6.12.90-2-cloud-amd64: slow" in capsys.readouterr().out
+        told = capsys.readouterr().out
+        assert "6.12.90-2-cloud-amd64: slow" in told
+        assert kab(["report", told.split()[-1]], world) == ExitCode.BAD
+        assert "6.12.90-2-cloud-amd64" in capsys.readouterr().out
         assert kab(["test", "debian:7.2.12-1", "--like", search], world) == ExitCode.GOOD
         assert "7.2.12-1-cloud-amd64: fast" in capsys.readouterr().out
