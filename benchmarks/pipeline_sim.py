@@ -114,6 +114,7 @@ def search(cell: PipelineCell, seed: int, number: int) -> Searched:
         conditions={},
         host={},
         command=("kab", "bisect"),
+        repeat=lambda _: ("kab", "ab"),
         max_boots=MAX_BOOTS,
     )
     with SqlStore(":memory:") as store:

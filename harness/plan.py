@@ -43,12 +43,14 @@ def experiment_digest(
 ) -> str:
     """sha256 (hex) over all that makes two runs one: the experiment, both kernels' content, the host's conditions.
 
-    A seed of None (drawn anew for each run) is left out, so that a rerun of the same command finds its run. The name of
-    the workload's template is, where the conditions hold what it renders to (`JOB_CONDITION`).
+    A seed of None (drawn anew for each run) is left out, so that a rerun of the same command finds its run, and so is
+    the path of the workload's file. The name of its template is, where the conditions hold what it renders to
+    (`JOB_CONDITION`).
     """
     asked = _plain(experiment)
     if experiment.seed is None:
         del asked["seed"]
+    asked["workload"].pop("file", None)
     if JOB_CONDITION in conditions:
         del asked["workload"]["template"]
     identity = {

@@ -70,6 +70,7 @@ def request(**changes: object) -> BisectRequest:
         "last": kernel(f"debian:{VERSIONS[-1]}"),
         "conditions": {"accelerator": "tcg"},
         "host": {},
+        "repeat": lambda asked: ("kab", "ab", asked.baseline, asked.candidate),
         "command": ("kab", "bisect", "debian:6.1", "debian:7.3", "--fs", "btrfs"),
         "max_boots": 60,
     }

@@ -41,6 +41,7 @@ def experiments() -> st.SearchStrategy[Experiment]:
         words=words,
         modules=words,
         disk_bytes=sizes,
+        file=text,
         kind=st.just(FIRST_KIND) | text,
         own=st.dictionaries(text, words, max_size=2),
     )

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +10,9 @@ from harness.cli.display import ProgressMode, make_progress
 from harness.cli.options import build_options, experiment_options, progress_option, tree_option
 from harness.model.bisection import EdgeWish
 from harness.model.guest import MIB
+
+if TYPE_CHECKING:
+    from harness.lab.search import SearchRequest
 
 EPILOG = """\b
 On a search that is running or done; RUN is the beginning of its id, else the newest:
@@ -99,23 +102,33 @@ def run(ends: tuple[str, ...], file: str | None, progress: str, **options: Any) 
     """
     from harness.cli.lab import open_lab
     from harness.cli.reports import Reports, tell
+
+    destroy_data, mail = options.pop("destroy_data"), options.pop("mail")
+    wanted = search_request(ends, file, options)
+    asked = wanted.experiment
+    reports = Reports(html=asked.html, json=asked.json, mail=Path(mail) if mail else None)
+    reports.check()
+    with make_progress(ProgressMode(progress)) as display, open_lab(display) as lab:
+        found, outcome = lab.search(wanted, destroy_data=destroy_data, command=("kab", *sys.argv[1:]))
+    tell(lab.report_search(found.id, outcome=outcome), reports)
+    return outcome.answer.exit_code
+
+
+def search_request(ends: tuple[str, ...], file: str | None, options: dict[str, Any]) -> "SearchRequest":
+    """What the words of a search ask for. Raises UsageError, ConfigError."""
     from harness.config import find_experiment, load_experiment, request_from_options
     from harness.lab.ranges import BuildOptions
     from harness.lab.search import SearchRequest
 
-    destroy_data = options.pop("destroy_data")
-    mail = options.pop("mail")
-    configs = options.pop("config_diff")
     said = {name: options.pop(name) for name in _OF_SEARCH}
+    configs = said.pop("config_diff")
     build = BuildOptions(**{name: options.pop(name) for name in ("config", "fragments", "compiler", "builder")})
     if said["ladder"] and ends:
         raise click.UsageError("give FROM and TO, or --ladder, not both")
     request = request_from_options(options)
     if file is not None:
         request = request.over(load_experiment(find_experiment(file)))
-    reports = Reports(html=request.html, json=request.json, mail=Path(mail) if mail else None)
-    reports.check()
-    wanted = SearchRequest(
+    return SearchRequest(
         experiment=request,
         ends=ends,
         edges=EdgeWish(said.pop("edges")),
@@ -123,15 +136,12 @@ def run(ends: tuple[str, ...], file: str | None, progress: str, **options: Any) 
         config_diff=(Path(configs[0]), Path(configs[1])) if configs else None,
         **said,
     )
-    with make_progress(ProgressMode(progress)) as display, open_lab(display) as lab:
-        found, outcome = lab.search(wanted, destroy_data=destroy_data, command=("kab", *sys.argv[1:]))
-    tell(lab.report_search(found.id, outcome=outcome), reports)
-    return outcome.answer.exit_code
 
 
 # Of a search's log; one of hundreds of boots has a few hundred KiB.
 _LOG_BYTES = 64 * MIB
 _OF_SEARCH = (
+    "config_diff",
     "series",
     "ladder",
     "flavour",

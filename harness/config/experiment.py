@@ -20,12 +20,13 @@ from harness.parse.diskspec import (
     disk_from,
     disk_text,
     filesystem_from,
+    filesystem_text,
     parse_disk,
     parse_filesystem,
     shell_words,
 )
 from harness.parse.suggest import unknown
-from harness.parse.units import parse_count, parse_duration, parse_fraction, parse_size, size_text
+from harness.parse.units import fraction_text, parse_count, parse_duration, parse_fraction, parse_size, size_text
 from harness.userpath import user_path
 
 DEFAULT_WORKLOAD = "shared-dio"
@@ -202,8 +203,7 @@ def _check_space(experiment: Experiment) -> None:
 def _read(values: Mapping[str, Value]) -> Request:
     found: dict[str, Any] = {}
     for key, value in values.items():
-        attribute, read = _READERS[key]
-        found[attribute] = read(value, key)
+        found[KEYS[key].attribute] = KEYS[key].read(value, key)
     return Request(**found)
 
 
@@ -301,26 +301,44 @@ def _assignments(texts: Sequence[str], where: str) -> Table:
     return Table(entries=entries, places=dict.fromkeys(entries, where), where=where)
 
 
-# Key of the file (on the command line: --KEY, with dashes) -> attribute of Request, and what reads it.
-_READERS: Mapping[str, tuple[str, Callable[[Value, str], Any]]] = {
-    "baseline": ("baseline", _text),
-    "candidate": ("candidate", _text),
-    "workload": ("workload", _named),
-    "set": ("overrides", _overrides),
-    "disk": ("disk", _disk),
-    "fs": ("filesystem", _filesystem),
-    "vcpus": ("vcpus", _at_least(1, _MOST_VCPUS)),
-    "memory": ("memory_mib", _parsed(_memory_mib)),
-    "cmdline": ("cmdline", _words),
-    "cpu_model": ("cpu_model", _text),
-    "metric": ("metric", _named),
-    "margin": ("margin", _parsed(parse_fraction)),
-    "error": ("error", _parsed(parse_fraction)),
-    "max_boots": ("max_boots", _at_least(2)),
-    "seed": ("seed", _at_least(0)),
-    "accel": ("accelerator", _parsed(_accelerator)),
-    "connect": ("connect", _text),
-    "json": ("json", _path),
-    "html": ("html", _path),
-}
-EXPERIMENT_KEYS = tuple(_READERS)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """A key of an experiment file; on the command line the option --KEY, with dashes."""
+
+    # Of Request.
+    attribute: str
+    read: Callable[[Value, str], Any]
+    # The inverse: the texts that `read` takes for a value that it gave, each of which the option is given with.
+    write: Callable[[Any], Sequence[str]] = lambda value: (str(value),)
+
+
+KEYS: Mapping[str, Key] = MappingProxyType(
+    {
+        "baseline": Key(attribute="baseline", read=_text),
+        "candidate": Key(attribute="candidate", read=_text),
+        "workload": Key(attribute="workload", read=_named, write=lambda named: (named.text,)),
+        "set": Key(
+            attribute="overrides",
+            read=_overrides,
+            write=lambda changes: tuple(f"{name}={value.text}" for name, value in changes.items()),
+        ),
+        "disk": Key(attribute="disk", read=_disk, write=lambda disk: (disk_text(disk),)),
+        "fs": Key(attribute="filesystem", read=_filesystem, write=lambda found: (filesystem_text(found),)),
+        "vcpus": Key(attribute="vcpus", read=_at_least(1, _MOST_VCPUS)),
+        "memory": Key(
+            attribute="memory_mib", read=_parsed(_memory_mib), write=lambda size_mib: (size_text(size_mib * MIB),)
+        ),
+        "cmdline": Key(attribute="cmdline", read=_words, write=lambda words: (" ".join(words),)),
+        "cpu_model": Key(attribute="cpu_model", read=_text),
+        "metric": Key(attribute="metric", read=_named, write=lambda named: (named.text,)),
+        "margin": Key(attribute="margin", read=_parsed(parse_fraction), write=lambda margin: (fraction_text(margin),)),
+        "error": Key(attribute="error", read=_parsed(parse_fraction), write=lambda error: (fraction_text(error),)),
+        "max_boots": Key(attribute="max_boots", read=_at_least(2)),
+        "seed": Key(attribute="seed", read=_at_least(0)),
+        "accel": Key(attribute="accelerator", read=_parsed(_accelerator)),
+        "connect": Key(attribute="connect", read=_text),
+        "json": Key(attribute="json", read=_path),
+        "html": Key(attribute="html", read=_path),
+    }
+)
+EXPERIMENT_KEYS = tuple(KEYS)

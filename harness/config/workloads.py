@@ -55,7 +55,10 @@ def load_workloads() -> dict[str, Workload]:
 def find_workload(name: Scalar, catalogue: Mapping[str, Workload]) -> Workload:
     """The workload of a name in the catalogue, or of a path to a file. Raises ConfigError."""
     if is_path(name.text):
-        return load_workload(Path(name.text))
+        path = Path(name.text).absolute()
+        found = load_workload(Path(name.text))
+        # The catalogue's folder is another one on another host; a stored experiment must not name it.
+        return found if path.resolve().parent == _catalogue_folder().resolve() else replace(found, file=str(path))
     if name.text not in catalogue:
         error = unknown("workload", name.text, catalogue, where=name.where)
         raise ConfigError(error.message, remedy=f"{error.remedy} A file is named by its path, such as ./mine.yaml.")

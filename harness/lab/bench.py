@@ -44,7 +44,7 @@ _STATE_NEED_BYTES = 256 * MIB
 
 
 class OpenBench:
-    """Where guests run: one connection to libvirt, and for each architecture an image and an answer of what runs guests.
+    """Where guests run: one connection to libvirt; for each architecture an image, and what runs the guests.
 
     Any number of comparisons, searches and single boots may be made on it, one after the other.
     """

@@ -2,11 +2,12 @@
 
 from typing import TYPE_CHECKING
 
-from harness.config import Request
+from harness.config import Request, consent_words, words_of
 from harness.errors import ConfigError
 from harness.lab.bench import OpenBench, ab_loop, check_job, run_conditions
 from harness.model.run import Run
 from harness.model.verdict import Decision
+from harness.parse.units import fraction_text
 from harness.run.classify import ClassifyLoop, KnownSides, check_conditions, sides_of_ab, sides_of_search
 from harness.run.evidence import stored_evidence
 from harness.workloads.registry import METRICS
@@ -34,6 +35,11 @@ def classify(
     experiment = known.run.experiment
     check_job(experiment.workload)
     kernel = lab.resolve(spec)
+    again = (
+        *("kab", "test", spec, "--like", known.run.id, "--error", fraction_text(error), "--max-boots", str(max_boots)),
+        *words_of(Request(accelerator=request.accelerator, connect=request.connect)),
+        *consent_words(destroy_data),
+    )
     if request.accelerator is None and bench is None:
         request = Request(accelerator=known.run.conditions.get("accelerator"), connect=request.connect)
     with lab.bench_for(request, bench, destroy_data) as opened:
@@ -41,7 +47,7 @@ def classify(
         conditions = run_conditions(opened, kernel, experiment.workload)
         check_conditions(known, conditions)
         loop = ClassifyLoop(ab=ab_loop(lab, opened, kernel), error=error, max_boots=max_boots)
-        return loop.execute(known, kernel, spec=spec, conditions=conditions, host=opened.host, command=command)
+        return loop.execute(known, kernel, spec=spec, conditions=conditions, host=opened.host, command=command or again)
 
 
 def _known_sides(lab: "Lab", like: str) -> KnownSides:

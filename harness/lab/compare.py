@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from harness.config import Request, build_experiment, load_workloads
+from harness.config import Request, ab_command, build_experiment, load_workloads
 from harness.lab.bench import OpenBench, ab_loop, check_job, require_one_architecture, run_conditions
 from harness.model.run import Run
 from harness.model.verdict import Decision
@@ -36,7 +36,7 @@ def compare(
                 candidate=candidate,
                 conditions=run_conditions(opened, baseline, experiment.workload),
                 host=opened.host,
-                command=command,
+                command=command or ab_command(request, destroy_data=destroy_data),
                 fresh=fresh,
             )
         )

@@ -5,7 +5,16 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.config import Request, build_experiment, load_workloads
+from harness.config import (
+    Request,
+    ab_command,
+    build_experiment,
+    consent_words,
+    load_workloads,
+    request_of,
+    texts_of,
+    words_of,
+)
 from harness.errors import ConfigError
 from harness.kbuild.ahead import BuildAhead
 from harness.lab.bench import OpenBench, ab_loop, check_job, require_one_architecture, run_conditions
@@ -28,7 +37,6 @@ from harness.model.experiment import Experiment
 from harness.model.kernel import Kernel
 from harness.model.run import Run
 from harness.model.trial import Stage
-from harness.parse.diskspec import disk_text, filesystem_text
 from harness.parse.plainjson import to_plain
 from harness.parse.units import fraction_text, parse_fraction
 from harness.run.bisect import BisectLoop, BisectRequest
@@ -104,7 +112,8 @@ def search(
             last=last,
             conditions=run_conditions(opened, first, experiment.workload),
             host=opened.host,
-            command=command,
+            command=command or search_command(wanted, destroy_data=destroy_data),
+            repeat=_repeat(request, destroy_data),
             max_boots=request.max_boots or DEFAULT_MAX_BOOTS,
             fresh=wanted.fresh,
         )
@@ -113,6 +122,56 @@ def search(
         with BuildAhead() as ahead:
             loop = _loop(lab, opened, asked, ahead)
             return replace(loop, tree=tree).execute(asked)
+
+
+def search_command(wanted: SearchRequest, *, destroy_data: str = "") -> tuple[str, ...]:
+    """The whole `kab bisect` that asks for a search, wherever its results go."""
+    request = replace(wanted.experiment, json=None, html=None)
+    if wanted.ends or wanted.ladder:
+        request = replace(request, baseline=None, candidate=None)
+    # What comes after the ends of a history are paths.
+    kernels, paths = wanted.ends, wanted.ends[:0]
+    if wanted.from_run or means_history(wanted.ends):
+        count = 2 if len(wanted.ends) > 1 and wanted.ends[1].startswith("git:") else 1
+        kernels, paths = wanted.ends[:count], wanted.ends[count:]
+    words = ["kab", "bisect", *kernels, *words_of(request), *consent_words(destroy_data)]
+    if wanted.config_diff:
+        words += ["--config-diff", *map(str, wanted.config_diff)]
+    for option, said in (
+        ("--ladder", wanted.ladder),
+        ("--flavour", wanted.flavour),
+        ("--edges", None if wanted.edges is EdgeWish.AUTO else str(wanted.edges)),
+        ("--confidence", wanted.confidence),
+        ("--config", wanted.build.config),
+        ("--cc", wanted.build.compiler),
+        ("--builder", wanted.build.builder),
+        ("--series", wanted.series),
+        ("--series-version", wanted.series_version),
+        ("--from-run", wanted.from_run),
+        ("--tree", None if wanted.tree is None else str(wanted.tree)),
+    ):
+        words += [option, said] if said is not None else []
+    for option, texts in (
+        ("--suite", wanted.suites),
+        ("--fragment", wanted.build.fragments),
+        ("--build-fix", wanted.build_fixes),
+    ):
+        words += [word for text in texts for word in (option, text)]
+    flags = {"--every": wanted.every, "--crash-is-slow": wanted.crash_is_slow, "--resume": wanted.resume}
+    words += [flag for flag, given in {**flags, "--new": wanted.fresh}.items() if given]
+    return (*words, *(("--", *paths) if paths else ()))
+
+
+def _repeat(request: Request, destroy_data: str) -> Callable[[Experiment], tuple[str, ...]]:
+    """How to make an A/B run of a search again, on guests like the search's."""
+    catalogue = load_workloads()
+
+    def repeat(experiment: Experiment) -> tuple[str, ...]:
+        asked = request_of(experiment, catalogue)
+        place = replace(asked, accelerator=request.accelerator, connect=request.connect)
+        return ab_command(place, destroy_data=destroy_data)
+
+    return repeat
 
 
 def _loop(lab: "Lab", bench: OpenBench, asked: BisectRequest, ahead: BuildAhead) -> BisectLoop:
@@ -251,32 +310,28 @@ def _refuse_another(stored: tuple[Run, BisectionPlan], experiment: Experiment, p
     ]
     # What no option names: the text of a workload, the kernels inside a ladder.
     differences = differences or [
-        *_differences(to_plain(run.experiment), to_plain(experiment), ""),
+        *_differences(_plain(run.experiment), _plain(experiment), ""),
         *_differences(to_plain(before), to_plain(plan), ""),
     ]
     if differences:
         raise _differs(run.id, differences)
 
 
+def _plain(experiment: Experiment) -> Any:
+    """What an experiment is, wherever its workload's file lies."""
+    return to_plain(replace(experiment, workload=replace(experiment.workload, file="")))
+
+
 def _options(experiment: Experiment, plan: BisectionPlan) -> dict[str, str]:
     """A search in the words of the command line, so that two can be told apart in them."""
-    guest, workload = experiment.guest, experiment.workload
+    texts = texts_of(experiment)
+    # Of a search, its cap may be raised, and its proofs have their own.
+    del texts["--max-boots"]
     return {
         "FROM": plan.rungs[0].spec,
         "TO": plan.rungs[-1].spec,
         "the ladder": f"{len(plan.rungs)} kernels",
-        "--workload": workload.name,
-        "--set": " ".join(f"{key}={value}" for key, value in sorted(workload.parameters.items())),
-        "--disk": disk_text(experiment.disk),
-        "--fs": filesystem_text(experiment.filesystem),
-        "--vcpus": str(guest.vcpus),
-        "--memory": f"{guest.memory_mib}MiB",
-        "--cmdline": " ".join(guest.cmdline),
-        "--cpu-model": guest.cpu_model,
-        "--metric": experiment.metric,
-        "--margin": fraction_text(experiment.margin),
-        "--error": fraction_text(experiment.error),
-        "--seed": "" if experiment.seed is None else str(experiment.seed),
+        **texts,
         "--edges": str(plan.edges),
         "--confidence": fraction_text(plan.confidence),
         "--crash-is-slow": "given" if plan.crash_is_slow else "",

@@ -77,3 +77,5 @@ class Workload:
     kind: str = field(default=FIRST_KIND, metadata={LATER: True})
     # What the kind's own keys say: key -> texts.
     own: Mapping[str, tuple[str, ...]] = field(default_factory=dict, metadata={LATER: True})
+    # The user's file that it came of, "" for one that ships with kab; for "how to repeat", and no part of what it is.
+    file: str = field(default="", metadata={LATER: True})

@@ -62,6 +62,8 @@ class BisectRequest:
     conditions: Mapping[str, str]
     host: Mapping[str, str]
     command: tuple[str, ...]
+    # The `kab ab` that makes an experiment again, for the A/B runs inside.
+    repeat: Callable[[Experiment], tuple[str, ...]]
     # Boots of ends and search together after which to stop; proofs have the experiment's cap.
     max_boots: int
     fresh: bool = False

@@ -15,14 +15,6 @@ from harness.run.ab import AbLoop, AbRequest
 
 # Conditions that name the part of a bisection that a run is: with them no other run has its digest.
 SUBRUN_CONDITION = "part of"
-# Options of a search that `kab ab` does not know or that are given anew: those with a value, and flags.
-_OWN_OPTIONS = frozenset(
-    {"--ladder", "--edges", "--confidence", "--flavour", "--suite", "--max-boots", "--metric", "--error", "--seed"}
-    | {"--config", "--fragment", "--cc", "--builder", "--build-fix", "--series", "--from-run"}
-    | {"--progress", "--html", "--json", "--mail"}
-)
-# The two words after --config-diff are left out as all are that belong to no option.
-_OWN_FLAGS = frozenset({"--resume", "--new", "--every", "--crash-is-slow", "--config-diff"})
 
 
 class Searched(Protocol):
@@ -36,9 +28,8 @@ class Searched(Protocol):
     def host(self) -> Mapping[str, str]:
         """Fingerprint of the host."""
 
-    @property
-    def command(self) -> tuple[str, ...]:
-        """argv of the search."""
+    def repeat(self, experiment: Experiment, /) -> tuple[str, ...]:
+        """The `kab ab` that makes an experiment again."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,14 +59,15 @@ def run_subrun(
             return stored
     run_id = subrun.run_id
     specs = (asked.baseline.spec, asked.candidate.spec)
+    experiment = replace(asked.experiment, baseline=specs[0], candidate=specs[1])
     run, decision = replace(ab, new_run_id=lambda: run_id).execute(
         AbRequest(
-            experiment=replace(asked.experiment, baseline=specs[0], candidate=specs[1]),
+            experiment=experiment,
             baseline=asked.baseline,
             candidate=asked.candidate,
             conditions={**asked_of.conditions, SUBRUN_CONDITION: f"{search.id} ({asked.role})"},
             host=asked_of.host,
-            command=("kab", "ab", *specs, *_settings(asked_of.command, asked.experiment)),
+            command=asked_of.repeat(experiment),
         )
     )
     return subrun, run, decision
@@ -89,18 +81,3 @@ def _stored(store: Store, subrun: Subrun) -> tuple[Subrun, Run, Decision] | None
         return None
     decision = store.decision(subrun.run_id) if run.state is RunState.FINISHED else None
     return None if decision is None else (subrun, run, decision)
-
-
-def _settings(command: tuple[str, ...], experiment: Experiment) -> tuple[str, ...]:
-    """Options with which `kab ab` makes the same experiment as a search's command."""
-    kept: list[str] = []
-    words = iter(command[2:])
-    for word in words:
-        name = word.partition("=")[0]
-        if name in _OWN_FLAGS or not word.startswith("-") or word == "--":
-            continue
-        value = () if "=" in word else (next(words, ""),)
-        if name not in _OWN_OPTIONS:
-            kept += [word, *value]
-    error = f"{100 * experiment.error:g}%"
-    return (*kept, "--metric", experiment.metric, "--error", error, "--max-boots", str(experiment.max_boots))
