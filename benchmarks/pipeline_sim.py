@@ -44,6 +44,7 @@ from harness.model.trial import Outcome, Trial
 from harness.model.workload import Workload
 from harness.run.ab import AbLoop
 from harness.run.bisect import BisectLoop, BisectRequest
+from harness.run.boots import Runner
 from harness.run.evidence import stored_evidence
 from harness.store import SqlStore
 from harness.workloads.registry import METRICS
@@ -119,13 +120,15 @@ def search(cell: PipelineCell, seed: int, number: int) -> Searched:
     )
     with SqlStore(":memory:") as store:
         ab = AbLoop(
-            store=store,
-            make_trial=boot,
-            progress=NullProgress(),
+            runner=Runner(
+                store=store,
+                make_trial=boot,
+                progress=NullProgress(),
+                accelerator=Accelerator.KVM,
+                new_run_id=lambda: next(ids),
+                exclusive=lambda _digest: nullcontext(),
+            ),
             metrics=METRICS,
-            accelerator=Accelerator.KVM,
-            new_run_id=lambda: next(ids),
-            exclusive=lambda _digest: nullcontext(),
         )
         loop = BisectLoop(ab=ab, bisections=store.bisections, resolve=kernel, changes=unlisted)
         run, outcome = loop.execute(request)

@@ -18,6 +18,7 @@ from harness.model.kernel import Kernel
 from harness.model.trial import Outcome, Trial
 from harness.run.ab import AbLoop
 from harness.run.bisect import BisectLoop, BisectRequest
+from harness.run.boots import Runner
 from harness.store import SqlStore
 from harness.workloads.registry import METRICS
 
@@ -137,15 +138,22 @@ def loop(
     have = len(store.runs(1000))
     ids: Iterator[str] = iter(f"run-{number}" for number in range(have, 1000))
     ab = AbLoop(
-        store=store,
-        make_trial=make_trial,
-        progress=Watching(),
+        runner=Runner(
+            store=store,
+            make_trial=make_trial,
+            progress=Watching(),
+            accelerator=Accelerator.TCG,
+            new_run_id=lambda: next(ids),
+            exclusive=lambda _digest: nullcontext(),
+        ),
         metrics=METRICS,
-        accelerator=Accelerator.TCG,
-        new_run_id=lambda: next(ids),
-        exclusive=lambda _digest: nullcontext(),
     )
     return BisectLoop(ab=ab, bisections=store.bisections, resolve=resolve, changes=changes)
+
+
+def on(search: BisectLoop, **changes: object) -> BisectLoop:
+    """The loop with another part of its runner: its display, its store..."""
+    return replace(search, ab=replace(search.ab, runner=replace(search.ab.runner, **changes)))
 
 
 def edges(outcome: BisectionOutcome) -> list[tuple[int, int, EdgeKind]]:

@@ -31,10 +31,9 @@ from harness.model.trial import Stage, Trial
 from harness.model.workload import Workload
 from harness.render.jobidentity import job_condition, job_digest
 from harness.render.workload import check_jobs
-from harness.run.ab import AbLoop, MakeTrial
+from harness.run.boots import MakeTrial, Runner
 from harness.run.trial import Bench, modules_wanted, new_boot_name, run_trial
 from harness.store import new_run_id
-from harness.workloads.registry import METRICS
 
 if TYPE_CHECKING:
     from harness.lab.lab import Lab
@@ -172,15 +171,14 @@ def open_bench(lab: "Lab", *, accelerator: str, connect: str | None, destroy_dat
         yield OpenBench(lab, connection=connection, accelerator=accelerator, connect=uri, destroy_data=destroy_data)
 
 
-def ab_loop(
+def runner(
     lab: "Lab", bench: OpenBench, kernel: Kernel, *, on_stage: Callable[[Stage], None] = lambda _: None
-) -> AbLoop:
-    """The A/B loop of one run over a laboratory's store and display; `kernel` is one of those that will boot."""
-    return AbLoop(
+) -> Runner:
+    """What a run is made with: a laboratory's store, display and guests; `kernel` is one of those that will boot."""
+    return Runner(
         store=lab.store,
         make_trial=bench.trials(kernel, on_stage),
         progress=lab.progress,
-        metrics=METRICS,
         accelerator=bench.accelerator(kernel),
         new_run_id=lambda: new_run_id(datetime.now(UTC)),
         exclusive=partial(exclusive, lab),

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from harness.config import Request, consent_words, words_of
 from harness.errors import ConfigError
-from harness.lab.bench import OpenBench, ab_loop, check_job, run_conditions
+from harness.lab.bench import OpenBench, check_job, run_conditions, runner
 from harness.model.run import Run
 from harness.model.verdict import Decision
 from harness.parse.units import fraction_text
@@ -46,7 +46,7 @@ def classify(
         opened.check(experiment)
         conditions = run_conditions(opened, kernel, experiment.workload)
         check_conditions(known, conditions)
-        loop = ClassifyLoop(ab=ab_loop(lab, opened, kernel), error=error, max_boots=max_boots)
+        loop = ClassifyLoop(runner=runner(lab, opened, kernel), error=error, max_boots=max_boots)
         return loop.execute(known, kernel, spec=spec, conditions=conditions, host=opened.host, command=command or again)
 
 

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING
 
 from harness.config import Request, ab_command, build_experiment, load_workloads
-from harness.lab.bench import OpenBench, ab_loop, check_job, require_one_architecture, run_conditions
+from harness.lab.bench import OpenBench, check_job, require_one_architecture, run_conditions, runner
 from harness.model.run import Run
 from harness.model.verdict import Decision
-from harness.run.ab import AbRequest
+from harness.run.ab import AbLoop, AbRequest
+from harness.workloads.registry import METRICS
 
 if TYPE_CHECKING:
     from harness.lab.lab import Lab
@@ -29,7 +30,7 @@ def compare(
     require_one_architecture(baseline, candidate)
     with lab.bench_for(request, bench, destroy_data) as opened:
         opened.check(experiment)
-        return ab_loop(lab, opened, baseline).execute(
+        return AbLoop(runner=runner(lab, opened, baseline), metrics=METRICS).execute(
             AbRequest(
                 experiment=experiment,
                 baseline=baseline,

@@ -17,7 +17,7 @@ from harness.config import (
 )
 from harness.errors import ConfigError
 from harness.kbuild.ahead import BuildAhead
-from harness.lab.bench import OpenBench, ab_loop, check_job, require_one_architecture, run_conditions
+from harness.lab.bench import OpenBench, check_job, require_one_architecture, run_conditions, runner
 from harness.lab.ranges import (
     BuildOptions,
     KernelRange,
@@ -39,7 +39,9 @@ from harness.model.run import Run
 from harness.model.trial import Stage
 from harness.parse.plainjson import to_plain
 from harness.parse.units import fraction_text, parse_fraction
+from harness.run.ab import AbLoop
 from harness.run.bisect import BisectLoop, BisectRequest
+from harness.workloads.registry import METRICS
 
 if TYPE_CHECKING:
     from harness.lab.lab import Lab
@@ -190,7 +192,7 @@ def _loop(lab: "Lab", bench: OpenBench, asked: BisectRequest, ahead: BuildAhead)
             ahead.release()
 
     return BisectLoop(
-        ab=ab_loop(lab, bench, asked.first, on_stage=on_stage),
+        ab=AbLoop(runner=runner(lab, bench, asked.first, on_stage=on_stage), metrics=METRICS),
         bisections=lab.store.bisections,
         resolve=resolve,
         changes=lab.kernels.changes,

@@ -37,7 +37,7 @@ class Experiment:
     margin: float = 0.05
     # Allowed probability of a wrong verdict.
     error: float = 0.01
-    # Cap on boots of both arms together that count (lost ones are replaced, see run.ab).
+    # Cap on boots of both arms together that count (lost ones are replaced, see harness.plan).
     max_boots: int = 40
     # None: drawn anew for each run, and stored.
     seed: int | None = None

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from harness import interruption
 from harness.bisect.fold import stand
 from harness.bisect.view import Standing, view_of
-from harness.errors import BuildError, DoesNotApplyError, HostError, NoKernelError
+from harness.errors import BuildError, DoesNotApplyError, NoKernelError
 from harness.interfaces import Bisections
 from harness.model.bisection import (
     Answer,
@@ -28,7 +28,6 @@ from harness.model.bisection import (
     SubrunRole,
 )
 from harness.model.experiment import Experiment, RungPlace, TrialSpec
-from harness.model.guest import Accelerator
 from harness.model.history import Step
 from harness.model.kconfig import OptionEffect
 from harness.model.kernel import Kernel
@@ -37,10 +36,11 @@ from harness.model.source import OperationKind
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision
 from harness.parse.plainjson import canonical
-from harness.plan import MAX_LOSSES, experiment_digest, search_spec
+from harness.plan import experiment_digest, search_spec
 from harness.report.search.reasons import obstacle_reason
 from harness.run.ab import AbLoop
 from harness.run.answer import WORTH_A_PROOF, TreeLister, edge_of, outcome_of
+from harness.run.boots import Boots, record_of
 from harness.run.evidence import evidence_of
 from harness.run.resolve import resolve_rung
 from harness.run.subruns import SubrunRequest, run_subrun
@@ -85,9 +85,7 @@ class _Ongoing:
 
     request: BisectRequest
     run: Run
-    trials: list[Trial[RungPlace]]
-    # Trials stored before this process began: their losses belong to a host that may have been mended since.
-    resumed: int
+    boots: Boots[RungPlace]
     kernels: dict[int, Kernel]
     # Kernel digest -> the first rung that was found to be it.
     rungs: dict[str, int]
@@ -122,31 +120,32 @@ class BisectLoop:
 
         Raises HostError (host trouble, or guests lost again and again: the run stays open) and ConfigError.
         """
-        with self.ab.exclusive(request.digest):
-            run = None if request.fresh else self.ab.store.unfinished(request.digest)
+        runner = self.ab.runner
+        with runner.exclusive(request.digest):
+            run = None if request.fresh else runner.store.unfinished(request.digest)
             if run is None:
                 run = self._create(request)
             ends = {0: request.first, request.plan.last: request.last}
             search = _Ongoing(
                 request=request,
                 run=run,
-                trials=list(run.rung_trials),
-                resumed=len(run.trials),
+                boots=Boots(runner=runner, run=run, trials=list(run.rung_trials)),
                 kernels=ends,
                 rungs={kernel.digest: rung for rung, kernel in ends.items()},
                 identical_builds={identical.rung for identical in self.bisections.identical_builds(run.id)},
             )
-            for trial in search.trials:
+            for trial in search.boots.trials:
                 if trial.kernel_digest:
                     search.rungs.setdefault(trial.kernel_digest, trial.place.rung)
-            self.ab.progress.run_started(run, resumed_trials=len(run.trials))
+            runner.progress.run_started(run, resumed_trials=search.boots.resumed)
             outcome, over = self._search(search)
             if over:
                 self.bisections.finish(run.id, outcome)
-        return replace(run, trials=tuple(search.trials)), outcome
+        return search.boots.whole(), outcome
 
     def _create(self, request: BisectRequest) -> Run:
-        run = self.ab.new_run("bisect", request, baseline=request.first, candidate=request.last)
+        first, last, seed = record_of(request.first), record_of(request.last), request.experiment.seed
+        run = self.ab.runner.new_run("bisect", request, baseline=first, candidate=last, seed=seed)
         self.bisections.create(run, request.plan)
         return run
 
@@ -166,7 +165,7 @@ class BisectLoop:
         while True:
             interruption.check()
             standing = self._standing(search)
-            self.ab.progress.searched(view_of(plan, standing))
+            self.ab.runner.progress.searched(view_of(plan, standing))
             capped = standing.next is not None and standing.boots >= search.request.max_boots
             if standing.next is not None and not capped:
                 if self.ahead is not None:
@@ -189,41 +188,23 @@ class BisectLoop:
             self.bisections,
             search.run,
             search.request.plan,
-            trials=search.trials,
+            trials=search.boots.trials,
             ends=search.ends,
             proofs=search.proofs,
-            confirm=self._confirm,
+            confirm=self.ab.runner.confirm,
         )
         return stand(evidence, self.ab.metrics, ahead=self.ahead is not None)
-
-    @property
-    def _confirm(self) -> bool:
-        return self.ab.accelerator is Accelerator.TCG
 
     def _boot(self, search: _Ongoing, rung: int) -> None:
         """One boot of a rung, stored; or, where its kernel is no new one, that."""
         kernel = self._kernel(search, rung)
         if kernel is None or self._is_identical(search, rung, kernel):
             return
-        spec = self._next_spec(search, rung)
-        self.ab.progress.trial_started(spec, kernel)
-        self._store(search, self.ab.make_trial(search.request.experiment, spec, kernel))
-        new = search.trials[search.resumed :]
-        if len(new) >= MAX_LOSSES and all(one.outcome is Outcome.LOST for one in new[-MAX_LOSSES:]):
-            raise HostError(
-                f"{MAX_LOSSES} boots in a row were lost: {new[-1].message}",
-                remedy="That is the host's trouble, not a kernel's: see `kab doctor`. What was measured is "
-                "stored; the same command continues.",
-            )
-
-    def _store(self, search: _Ongoing, trial: Trial[RungPlace]) -> None:
-        self.ab.store.append_trial(search.run.id, trial)
-        search.trials.append(replace(trial, artifacts={}))
-        self.ab.progress.trial_finished(trial)
+        search.boots.make(search.request.experiment, self._next_spec(search, rung), kernel)
 
     @staticmethod
     def _next_spec(search: _Ongoing, rung: int) -> TrialSpec[RungPlace]:
-        boots = sum(trial.place.rung == rung for trial in search.trials)
+        boots = sum(trial.place.rung == rung for trial in search.boots.trials)
         return search_spec(search.run.seed, rung, boots)
 
     def _is_identical(self, search: _Ongoing, rung: int, kernel: Kernel) -> bool:
@@ -233,9 +214,9 @@ class BisectLoop:
             return False
         if rung not in search.identical_builds:
             names = search.request.plan.rungs
-            self.ab.progress.note(f"{names[rung].release} is, bit by bit, the kernel of {names[own].release}")
+            self.ab.runner.progress.note(f"{names[rung].release} is, bit by bit, the kernel of {names[own].release}")
             self.bisections.add_identical_build(
-                search.run.id, IdenticalBuild(rung=rung, of=own, after_trials=len(search.trials))
+                search.run.id, IdenticalBuild(rung=rung, of=own, after_trials=len(search.boots.trials))
             )
             search.identical_builds.add(rung)
         return True
@@ -249,13 +230,12 @@ class BisectLoop:
         try:
             search.kernels[rung] = self._resolve(search.request.plan, planned.spec)
         except (NoKernelError, DoesNotApplyError) as error:
-            self.ab.progress.note(f"skipping {planned.release}: {error.message}")
-            mark = Mark(rung=rung, skip=True, reason=error.message, after_trials=len(search.trials))
+            self.ab.runner.progress.note(f"skipping {planned.release}: {error.message}")
+            mark = Mark(rung=rung, skip=True, reason=error.message, after_trials=len(search.boots.trials))
             self.bisections.add_mark(search.run.id, mark)
             return None
         except BuildError as error:
-            self._store(
-                search,
+            search.boots.add(
                 Trial(
                     spec=self._next_spec(search, rung),
                     kernel_digest="",
@@ -270,7 +250,7 @@ class BisectLoop:
         return search.kernels[rung]
 
     def _resolve(self, plan: BisectionPlan, spec: str) -> Kernel:
-        return resolve_rung(self.resolve, spec, plan.build_fixes, self.ab.progress.note)
+        return resolve_rung(self.resolve, spec, plan.build_fixes, self.ab.runner.progress.note)
 
     def _subrun(self, search: _Ongoing, asked: SubrunRequest) -> tuple[Subrun, Run, Decision]:
         return run_subrun(self.ab, self.bisections, search.run, search.request, asked)
@@ -315,7 +295,9 @@ class BisectLoop:
         try:
             return self._resolve(plan, parent)
         except (BuildError, NoKernelError) as error:
-            self.ab.progress.note(f"the parent of {plan.rungs[edge.after].release} cannot be had: {error.message}")
+            self.ab.runner.progress.note(
+                f"the parent of {plan.rungs[edge.after].release} cannot be had: {error.message}"
+            )
             return None
 
     def _counter(self, search: _Ongoing, standing: Standing, edge: FoundEdge) -> None:
@@ -376,7 +358,7 @@ class BisectLoop:
             effect=effect,
             proof=proofs.get((SubrunRole.PROOF, found.before, found.after)),
             revert_test=search.revert_tests.get(found.after),
-            confirm=self._confirm,
+            confirm=self.ab.runner.confirm,
             tree=self.tree,
         )
 

@@ -1,27 +1,23 @@
 """One kernel against a stored run's two sides: a few boots, and which side they are like."""
 
 import math
-import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 
-from harness import __version__, interruption
 from harness.bisect.classify import References, classify, log_odds
 from harness.bisect.evidence import Evidence, ladder_evidence
 from harness.bisect.fold import stand
 from harness.bisect.metric import logs
-from harness.errors import ConfigError, HostError
+from harness.errors import ConfigError
 from harness.model.bisection import RungState
 from harness.model.experiment import Arm, Experiment, RungPlace
-from harness.model.guest import Accelerator
 from harness.model.kernel import Kernel
 from harness.model.run import Run
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision, Verdict
 from harness.model.workload import Metric
-from harness.plan import JOB_CONDITION, MAX_LOSSES, experiment_digest, search_spec
-from harness.run.ab import AbLoop, record_of
+from harness.plan import JOB_CONDITION, experiment_digest, search_spec
+from harness.run.boots import Boots, Runner, record_of
 from harness.stats.blocks import boot_value
 from harness.stats.faults import faults_of
 
@@ -108,10 +104,21 @@ def check_conditions(like: KnownSides, conditions: Mapping[str, str]) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What is stored of the question."""
+
+    experiment: Experiment
+    conditions: Mapping[str, str]
+    host: Mapping[str, str]
+    command: tuple[str, ...]
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ClassifyLoop:
     """Boots a kernel until it is told which side it is like."""
 
-    ab: AbLoop
+    runner: Runner
     error: float
     max_boots: int
 
@@ -124,46 +131,21 @@ class ClassifyLoop:
         digest = experiment_digest(
             experiment, baseline_digest=like.run.id, candidate_digest=kernel.digest, conditions=conditions
         )
-        run = Run(
-            id=self.ab.new_run_id(),
-            verb="test",
-            digest=digest,
-            experiment=experiment,
-            baseline=like.run.baseline,
-            candidate=record_of(kernel),
-            seed=secrets.randbits(31),
-            conditions=conditions,
-            host=host,
-            command=command,
-            kab_version=__version__,
-            created=datetime.now(UTC),
-        )
-        self.ab.store.create_run(run)
-        self.ab.progress.run_started(run, resumed_trials=0)
-        trials: list[Trial[RungPlace]] = []
-        while (decision := self._decide(like, trials)) is None:
-            self._boot(experiment, run, kernel, trials)
-        self.ab.progress.decided(decision)
-        self.ab.store.finish(run.id, decision)
-        return replace(run, trials=tuple(trials)), decision
-
-    def _boot(self, experiment: Experiment, run: Run, kernel: Kernel, trials: list[Trial[RungPlace]]) -> None:
-        interruption.check()
-        planned = search_spec(run.seed, 0, len(trials))
-        self.ab.progress.trial_started(planned, kernel)
-        trial = self.ab.make_trial(experiment, planned, kernel)
-        self.ab.store.append_trial(run.id, trial)
-        trials.append(replace(trial, artifacts={}))
-        self.ab.progress.trial_finished(trial)
-        if len(trials) >= MAX_LOSSES and all(one.outcome is Outcome.LOST for one in trials[-MAX_LOSSES:]):
-            raise HostError(
-                f"{MAX_LOSSES} boots in a row were lost: {trial.message}",
-                remedy="That is the host's trouble, not the kernel's: see `kab doctor`.",
-            )
+        asked = _Asked(experiment=experiment, conditions=conditions, host=host, command=command, digest=digest)
+        # The stored run's seed is not taken over: these are other boots.
+        run = self.runner.new_run("test", asked, baseline=like.run.baseline, candidate=record_of(kernel), seed=None)
+        self.runner.store.create_run(run)
+        self.runner.progress.run_started(run, resumed_trials=0)
+        boots: Boots[RungPlace] = Boots(runner=self.runner, run=run, trials=[], resumable=False)
+        while (decision := self._decide(like, boots.trials)) is None:
+            boots.make(experiment, search_spec(run.seed, 0, len(boots.trials)), kernel)
+        self.runner.progress.decided(decision)
+        self.runner.store.finish(run.id, decision)
+        return boots.whole(), decision
 
     def _decide(self, like: KnownSides, trials: list[Trial[RungPlace]]) -> Decision | None:
         """None: another boot."""
-        fault = next(iter(faults_of(trials, confirm=self.ab.accelerator is Accelerator.TCG).values()), None)
+        fault = next(iter(faults_of(trials, confirm=self.runner.confirm).values()), None)
         failed = [trial for trial in trials if trial.outcome not in {Outcome.OK, Outcome.LOST}]
         if fault is not None:
             why = f"the kernel failed: {fault.outcome} in {fault.failed} of {fault.boots} boots ({fault.message})"

@@ -51,16 +51,16 @@ def run_subrun(
     place = (asked.role, asked.before, asked.after)
     subrun = next((one for one in bisections.subruns(search.id) if (one.role, one.before, one.after) == place), None)
     if subrun is None:
-        subrun = Subrun(role=asked.role, before=asked.before, after=asked.after, run_id=ab.new_run_id())
+        subrun = Subrun(role=asked.role, before=asked.before, after=asked.after, run_id=ab.runner.new_run_id())
         bisections.add_subrun(search.id, subrun)
     else:
-        stored = _stored(ab.store, subrun)
+        stored = _stored(ab.runner.store, subrun)
         if stored is not None:
             return stored
     run_id = subrun.run_id
     specs = (asked.baseline.spec, asked.candidate.spec)
     experiment = replace(asked.experiment, baseline=specs[0], candidate=specs[1])
-    run, decision = replace(ab, new_run_id=lambda: run_id).execute(
+    run, decision = replace(ab, runner=replace(ab.runner, new_run_id=lambda: run_id)).execute(
         AbRequest(
             experiment=experiment,
             baseline=asked.baseline,

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from factories import run as make_stored
 from labs import InventedLab
-from ladders import World, edges, loop, plan, request
+from ladders import World, edges, loop, on, plan, request
 
 from harness.bisect.fold import stand
 from harness.cli.errors import run_command
@@ -227,7 +227,7 @@ def test_progress_shows_the_strip(tmp_path: Path) -> None:
         out = io.StringIO()
         with SqlStore(tmp_path / f"{kind.__name__}.sqlite") as store, kind(out) as progress:
             search = loop(store, World())
-            search = replace(search, ab=replace(search.ab, progress=progress))
+            search = on(search, progress=progress)
             _, outcome = search.execute(request())
             assert edges(outcome)
         text = out.getvalue()

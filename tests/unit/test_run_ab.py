@@ -20,6 +20,7 @@ from harness.model.run import RunState
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Verdict
 from harness.run.ab import AbLoop, AbRequest
+from harness.run.boots import Runner
 from harness.store import SqlStore
 from harness.workloads.registry import METRICS
 
@@ -60,16 +61,18 @@ def measured(asked: Experiment, spec: TrialSpec, booted: Kernel) -> Trial:
     return replace(made, spec=spec, kernel_digest=booted.digest)
 
 
-def loop(store: SqlStore, make_trial: MakeTrial) -> AbLoop:
+def loop(store: SqlStore, make_trial: MakeTrial, run_id: str = "") -> AbLoop:
     ids: Iterator[str] = iter(f"run-{number}" for number in range(100))
     return AbLoop(
-        store=store,
-        make_trial=make_trial,
-        progress=NullProgress(),
+        runner=Runner(
+            store=store,
+            make_trial=make_trial,
+            progress=NullProgress(),
+            accelerator=Accelerator.TCG,
+            new_run_id=lambda: run_id or next(ids),
+            exclusive=lambda _digest: nullcontext(),
+        ),
         metrics=METRICS,
-        accelerator=Accelerator.TCG,
-        new_run_id=lambda: next(ids),
-        exclusive=lambda _digest: nullcontext(),
     )
 
 
@@ -102,7 +105,7 @@ def test_an_interrupted_run_continues_where_it_stopped(store: SqlStore, boots: i
         return measured(asked, spec, booted)
 
     with pytest.raises(KeyboardInterrupt):
-        replace(loop(store, interrupted), new_run_id=lambda: "interrupted").execute(request())
+        loop(store, interrupted, "interrupted").execute(request())
 
     def counted(asked: Experiment, spec: TrialSpec, booted: Kernel) -> Trial:
         made.append(spec)
@@ -121,9 +124,7 @@ def test_another_experiment_does_not_continue_it(store: SqlStore) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         loop(store, interrupted).execute(request())
-    run, _ = replace(loop(store, measured), new_run_id=lambda: "other").execute(
-        request(conditions={"accelerator": "kvm"})
-    )
+    run, _ = loop(store, measured, "other").execute(request(conditions={"accelerator": "kvm"}))
     assert run.id == "other"
 
 

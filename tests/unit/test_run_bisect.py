@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from factories import failed, named
-from ladders import BOTH, LAST, VERSIONS, World, edges, kernel, loop, plan, request
+from ladders import BOTH, LAST, VERSIONS, World, edges, kernel, loop, on, plan, request
 
 from harness.errors import ConfigError, ExitCode, HostError, NoKernelError
 from harness.model.bisection import (
@@ -60,7 +60,7 @@ def test_finds_both_edges_and_proves_them(store: SqlStore) -> None:
     ]
     assert len(world.made) == boots_of(store, run)
     assert len(world.made) <= 36
-    views = search.ab.progress.views
+    views = search.ab.runner.progress.views
     assert views[-1].strip[:2] == "FS"
     assert all(view_reason(view) for view in views if view.next is not None)
 
@@ -312,7 +312,7 @@ def test_two_processes_do_not_work_on_one_search(store: SqlStore) -> None:
 
     search = loop(store, World())
     with pytest.raises(HostError, match="another kab"):
-        replace(search, ab=replace(search.ab, exclusive=held)).execute(asked)
+        on(search, exclusive=held).execute(asked)
     assert store.runs() == []
 
 

@@ -45,8 +45,8 @@ def like(store: SqlStore) -> KnownSides:
 
 def told(store: SqlStore, like: KnownSides, rung: int, make_trial=None) -> tuple[Run, Decision]:
     version = VERSIONS[rung]
-    ab = loop(store, make_trial or World()).ab
-    return ClassifyLoop(ab=ab, error=0.01, max_boots=6).execute(
+    runner = loop(store, make_trial or World()).ab.runner
+    return ClassifyLoop(runner=runner, error=0.01, max_boots=6).execute(
         like, kernel(f"debian:{version}"), spec=f"debian:{version}", conditions={}, host={}, command=("kab", "test")
     )
 
