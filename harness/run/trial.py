@@ -124,7 +124,7 @@ def new_boot_name() -> str:
 
 
 @dataclass(slots=True)
-class _Record:
+class _Logbook:
     """What is known of a trial so far: kept apart from the trial so that a failure loses none of it."""
 
     on_stage: Callable[[Stage, str], None]
@@ -170,11 +170,11 @@ def run_trial(bench: Bench, experiment: Experiment, spec: TrialSpec[PlaceT], ker
         bench.on_stage(stage)
         bench.progress.stage(spec, stage, detail)
 
-    record = _Record(on_stage=on_stage)
+    logbook = _Logbook(on_stage=on_stage)
     started, since = datetime.now(UTC), time.monotonic()
     outcome, message, failure = Outcome.OK, "", None
     try:
-        _boot_and_measure(bench, experiment, spec, kernel, record)
+        _boot_and_measure(bench, experiment, spec, kernel, logbook)
     except KabError as error:
         # A signal to the whole process group ends more than this process: no outcome of a trial comes of that.
         interruption.check()
@@ -184,8 +184,8 @@ def run_trial(bench: Bench, experiment: Experiment, spec: TrialSpec[PlaceT], ker
         log.info("trial %s ended as %s: %s", spec, known, error.message)
         outcome, message, failure = known, error.message, error
     finally:
-        record.end_stage()
-    findings = _all_findings(record, failure)
+        logbook.end_stage()
+    findings = _all_findings(logbook, failure)
     crash = next((finding for finding in findings if finding.kind.is_crash), None)
     if outcome is Outcome.OK and crash is not None:
         # The workload went on after an oops, but nothing that such a kernel does can be trusted.
@@ -194,17 +194,17 @@ def run_trial(bench: Bench, experiment: Experiment, spec: TrialSpec[PlaceT], ker
     if outcome is Outcome.WORKLOAD_FAILED and killed is not None:
         # What was killed is what failed, and not by its own doing.
         outcome, message = Outcome.USERSPACE_DIED, f"memory ran out in the guest: {_brief(killed)}; then {message}"
-    measured = record.measurement
+    measured = logbook.measurement
     return Trial(
         spec=spec,
         kernel_digest=kernel.digest,
         outcome=outcome,
         message=message,
         samples=measured.samples if measured and outcome is Outcome.OK else {},
-        stage_s=record.stage_s,
+        stage_s=logbook.stage_s,
         findings=findings,
         environment=measured.environment if measured else {},
-        artifacts=record.artifacts,
+        artifacts=logbook.artifacts,
         started=started,
         duration_s=time.monotonic() - since,
     )
@@ -217,44 +217,44 @@ def _brief(killed: Finding) -> str:
 
 
 def _boot_and_measure(
-    bench: Bench, experiment: Experiment, spec: TrialSpec[Place], kernel: Kernel, record: _Record
+    bench: Bench, experiment: Experiment, spec: TrialSpec[Place], kernel: Kernel, logbook: _Logbook
 ) -> None:
     """The trial's happy path; contexts take everything down again on any other."""
     name = new_boot_name()
     wanted = modules_wanted(experiment.disk, experiment.filesystem, experiment.workload.modules)
-    record.stage(Stage.DISKS)
+    logbook.stage(Stage.DISKS)
     with (
         bench.scratch(name) as scratch,
         bench.disks.attach(experiment.disk, serial=f"kab-{name[-8:]}", scratch=scratch) as disk,
     ):
         plan = bench.boot_plan(kernel, experiment.guest, [disk], wanted, scratch)
-        record.stage(Stage.BOOT)
+        logbook.stage(Stage.BOOT)
         with bench.hypervisor.boot(plan) as guest:
-            record.booted(guest)
+            logbook.booted(guest)
             try:
-                record.measurement = measure(
+                logbook.measurement = measure(
                     guest,
                     experiment=experiment,
                     disk=disk,
                     seed=spec.seed,
-                    on_stage=record.stage,
-                    artifacts=record.artifacts,
+                    on_stage=logbook.stage,
+                    artifacts=logbook.artifacts,
                 )
-                record.stage(Stage.SHUTDOWN)
+                logbook.stage(Stage.SHUTDOWN)
                 guest.shutdown(timeout_s=SHUTDOWN_TIMEOUT_S)
             finally:
-                record.leave(guest)
+                logbook.leave(guest)
 
 
-def _all_findings(record: _Record, failure: KabError | None) -> tuple[Finding, ...]:
-    """LadderEvidence of console, kernel log and a boot failure's own log, each once."""
-    texts = [record.artifacts.get("console.log", b"").decode(errors="replace")]
+def _all_findings(logbook: _Logbook, failure: KabError | None) -> tuple[Finding, ...]:
+    """Findings of console, kernel log and a boot failure's own log, each once."""
+    texts = [logbook.artifacts.get("console.log", b"").decode(errors="replace")]
     if isinstance(failure, KernelError | UserspaceError) and failure.log:
-        record.artifacts.setdefault("console.log", failure.log.encode())
+        logbook.artifacts.setdefault("console.log", failure.log.encode())
         texts.append(failure.log)
     found = [finding for text in texts for finding in find_in_log(text)]
-    if record.measurement is not None:
-        found.extend(record.measurement.findings)
+    if logbook.measurement is not None:
+        found.extend(logbook.measurement.findings)
     unique: dict[tuple[str, str], Finding] = {}
     for finding in found:
         unique.setdefault((finding.kind, finding.message), finding)

@@ -1,31 +1,22 @@
 """Whose fault it is when a guest goes away, and what a trial makes of it: the kernel's, its userspace's, the host's."""
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import SimpleNamespace
 
 import libvirt
 import pytest
-from factories import block_spec, experiment
 from hypothesis import given
 from hypothesis import strategies as st
 
-from harness.errors import BootError, CrashError, GuestLostError, KabError, UserspaceError, WorkloadError
+from harness.errors import BootError, CrashError, GuestLostError, UserspaceError
 from harness.guest.console import Console
 from harness.guest.hypervisor import await_marker
 from harness.guest.machine import cut, ended
 from harness.guest.ssh import SshError
-from harness.model.arch import X86_64
-from harness.model.experiment import Arm
-from harness.model.guest import Accelerator, AttachedDisk
-from harness.model.kernel import Kernel
-from harness.model.trial import Outcome, Trial
+from harness.model.trial import Outcome
 from harness.parse.console import READY_MARKER, death
-from harness.run import trial as run_module
-from harness.run.trial import Bench, outcome_of, run_trial
-from harness.stats.faults import counts_at_once, faults_of
+from harness.run.trial import outcome_of
 
 pytestmark = pytest.mark.unit
 
@@ -106,65 +97,3 @@ def test_an_init_that_gave_up_is_named_though_the_guest_is_gone(tmp_path: Path) 
     plan = SimpleNamespace(name="guest", boot_timeout_s=1.0)
     with pytest.raises(BootError, match="the guest's init gave up: no root disk"):
         await_marker(plan, gone, READY_MARKER, time.monotonic() + 1, lambda _: False)
-
-
-def kernel() -> Kernel:
-    return Kernel(
-        spec="debian:7.2",
-        release="7.2.1-cloud-amd64",
-        version="7.2.1-1",
-        source="debian",
-        digest="digest",
-        directory=Path("/nonexistent"),
-        vmlinuz=Path("/nonexistent/vmlinuz"),
-    )
-
-
-def made(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: KabError, said: str) -> Trial:
-    """The trial of a boot whose measurement ends with `error`, with `said` on its console."""
-
-    def measure(*_: object, **__: object) -> None:
-        raise error
-
-    monkeypatch.setattr(run_module, "measure", measure)
-    asked = experiment()
-    disk = AttachedDisk(spec=asked.disk, serial="kab-test")
-    guest = SimpleNamespace(connect_s=0.0, domain_xml="<domain/>", console=lambda: said, log=lambda: "")
-
-    @contextmanager
-    def boot(_: object) -> Iterator[SimpleNamespace]:
-        yield guest
-
-    bench = Bench(
-        hypervisor=SimpleNamespace(boot=boot),
-        disks=SimpleNamespace(attach=lambda *_, **__: nullcontext(disk)),
-        kernels=SimpleNamespace(modules_for=lambda *_: ()),
-        image=SimpleNamespace(path=tmp_path, architecture=X86_64),
-        accelerator=Accelerator.TCG,
-        initramfs=lambda *_: tmp_path,
-        scratch=lambda _: nullcontext(tmp_path),
-        progress=SimpleNamespace(stage=lambda *_: None),
-    )
-    return run_trial(bench, asked, block_spec(1, 0, Arm.CANDIDATE, seed=1), kernel())
-
-
-def test_a_workload_that_the_kernel_killed_for_want_of_memory_is_named(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    failed = WorkloadError("fio failed in the guest with status 137")
-    killed = made(monkeypatch, tmp_path, failed, f"{READY}{OOM.format(name='fio')}")
-    assert killed.outcome is Outcome.USERSPACE_DIED
-    said = "memory ran out in the guest: Out of memory: Killed process 93 (fio); then "
-    assert killed.message == said + failed.message
-    assert made(monkeypatch, tmp_path, failed, READY).outcome is Outcome.WORKLOAD_FAILED
-
-
-def test_a_guest_whose_userspace_dies_counts_as_no_fault_of_the_kernel(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    one = made(monkeypatch, tmp_path, UserspaceError("guest: sshd was killed by SIGKILL", log=READY), READY)
-    assert (one.outcome, one.message) == (Outcome.USERSPACE_DIED, "guest: sshd was killed by SIGKILL")
-    assert not one.outcome.is_kernel_fault
-    assert not counts_at_once(one.outcome, confirm=False)
-    assert faults_of([one], confirm=False) == {}
-    assert one.artifacts["console.log"].decode() == READY

@@ -6,12 +6,11 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from factories import block_spec, experiment
 from processes import await_words
 
 from harness import interruption
@@ -23,23 +22,9 @@ from harness.guest.ssh import CommandTimeoutError
 from harness.host import reaper
 from harness.host.leases import Lease
 from harness.host.paths import Paths
-from harness.model.experiment import Arm
 from harness.model.guest import Accelerator, BootPlan, GuestSpec
-from harness.run.trial import run_trial
 
-pytestmark = pytest.mark.unit
-
-
-@pytest.fixture(autouse=True)
-def installed() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in interruption.SIGNALS}
-    for number in interruption.SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    interruption.install()
-    yield
-    interruption.settle()
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("taken_signals")]
 
 
 @pytest.fixture
@@ -150,15 +135,8 @@ def test_a_qemu_that_is_stopped_while_it_boots_is_no_failed_boot(plan: BootPlan)
         await_marker(plan, console, "ready", time.monotonic(), lambda _: False)
 
 
-@pytest.fixture
-def swallowed() -> None:
-    """A signal whose exception went where nobody saw it."""
-    with pytest.raises(KeyboardInterrupt):
-        os.kill(os.getpid(), signal.SIGINT)
-
-
-@pytest.mark.usefixtures("swallowed")
-def test_commands_and_waits_look(plan: BootPlan) -> None:
+def test_commands_and_waits_look(plan: BootPlan, swallow: Callable[[], None]) -> None:
+    swallow()
     with pytest.raises(KeyboardInterrupt):
         guest(plan, stopped=False).run("true", timeout_s=1.0)
     with pytest.raises(KeyboardInterrupt):
@@ -172,16 +150,3 @@ def test_a_wait_that_has_begun_looks_too(plan: BootPlan, monkeypatch: pytest.Mon
     with pytest.raises(KeyboardInterrupt):
         console.wait(lambda: False, 60.0)
     assert time.monotonic() - began < 5.0
-
-
-@pytest.mark.usefixtures("swallowed")
-def test_what_fails_under_a_request_is_no_outcome(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ctrl-C reaches the whole process group, helpers too: a guest lost by that is not stored as one."""
-
-    def lost(*_: Any) -> None:
-        raise GuestLostError("the connection was cut")
-
-    monkeypatch.setattr("harness.run.trial._boot_and_measure", lost)
-    spec = block_spec(0, 0, Arm.BASELINE, seed=1)
-    with pytest.raises(KeyboardInterrupt):
-        run_trial(None, experiment(), spec, None)  # type: ignore[arg-type]

@@ -4,25 +4,12 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator
 
 import pytest
 
 from harness import interruption
 
-pytestmark = pytest.mark.unit
-
-
-@pytest.fixture(autouse=True)
-def installed() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in interruption.SIGNALS}
-    for number in interruption.SIGNALS:
-        signal.signal(number, signal.SIG_DFL)
-    interruption.install()
-    yield
-    interruption.settle()
-    for number, handler in before.items():
-        signal.signal(number, handler)
+pytestmark = [pytest.mark.unit, pytest.mark.usefixtures("taken_signals")]
 
 
 def send(number: int = signal.SIGTERM) -> None:

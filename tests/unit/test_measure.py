@@ -1,87 +1,19 @@
 """run.measure against a guest that replays what a real one printed (tests/data/measure, 6.12.107, Btrfs nodatacow)."""
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
+from fakeguest import DISK, EXPERIMENT, Replay, failing, saying
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from harness.config.workloads import load_workloads
 from harness.errors import DataError, HangError, WorkloadError
-from harness.model.experiment import Experiment
-from harness.model.guest import MIB, AttachedDisk, CommandResult, DiskSpec, FilesystemSpec
+from harness.model.guest import MIB, CommandResult
 from harness.model.trial import Stage
 from harness.run.measure import Measurement, measure
 
 pytestmark = pytest.mark.unit
-
-DATA = Path(__file__).parent.parent / "data"
-DISK = AttachedDisk(spec=DiskSpec(latency_s=0.002), serial="kab-test", path=Path("/nbd.sock"))
-EXPERIMENT = Experiment(
-    baseline="debian:6.12",
-    candidate="debian:7.2",
-    workload=load_workloads()["shared-dio"],
-    disk=DISK.spec,
-    filesystem=FilesystemSpec(mount_options=("nodatacow",)),
-)
-
-Edit = Callable[[CommandResult], CommandResult]
-
-
-def recorded(name: str) -> str:
-    return (DATA / "measure" / f"{name}.txt").read_text(encoding="utf-8")
-
-
-def iteration(kernel: str) -> str:
-    before, after = (DATA / "counters" / f"{kernel}-nodatacow.txt").read_text(encoding="utf-8").split("\nafter\n")
-    report = (DATA / "counters" / f"{kernel}-nodatacow.json").read_text(encoding="utf-8")
-    before = before.removeprefix("before\n")
-    return (
-        f"@@kab procfs-before\n{before}\n@@kab output\n{report}\n@@kab procfs-after\n{after}\n@@kab status\ncommand=0\n"
-    )
-
-
-class Replay:
-    """A guest that answers each script as a real one did; `edit` changes the answer to one kind of script."""
-
-    domain_xml = ""
-    boot_s = connect_s = 0.0
-
-    def __init__(self, **edits: Edit) -> None:
-        self.kinds: list[str] = []
-        self._edits = edits
-
-    def run(self, command: str, *, timeout_s: float, stdin: bytes | None = None) -> CommandResult:
-        assert command == "bash -s"
-        assert stdin is not None
-        assert timeout_s > 0
-        kind = self._kind(stdin.decode())
-        self.kinds.append(kind)
-        # The warm-up replays another kernel: its numbers must not show up anywhere.
-        answers = {"warm-up": iteration("7.2.12"), "iterate": iteration("6.12.107")}
-        stdout = answers[kind] if kind in answers else recorded(kind)
-        answer = CommandResult(command=command, status=0, stdout=stdout, stderr="", duration_s=0.1)
-        return self._edits.get(kind, lambda result: result)(answer)
-
-    @staticmethod
-    def _kind(script: str) -> str:
-        if "section mkfs" in script:
-            return "prepare"
-        if "section output" in script:
-            return "warm-up" if '"$work"/warm-up' in script else "iterate"
-        return "check" if "verify-read" in script else "collect"
-
-    def console(self) -> str:
-        return ""
-
-    def log(self) -> str:
-        return ""
-
-    def shutdown(self, *, timeout_s: float) -> None:
-        return None
 
 
 def measured(guest: Replay, stages: list[tuple[Stage, str]] | None = None) -> Measurement:
@@ -89,23 +21,6 @@ def measured(guest: Replay, stages: list[tuple[Stage, str]] | None = None) -> Me
     return measure(
         guest, experiment=EXPERIMENT, disk=DISK, seed=7, on_stage=lambda stage, detail: seen.append((stage, detail))
     )
-
-
-def failing(status: int, stderr: str) -> Edit:
-    return lambda result: CommandResult(
-        command=result.command, status=status, stdout=result.stdout[:40], stderr=stderr, duration_s=0.1
-    )
-
-
-def saying(pattern: str, replacement: str) -> Edit:
-    def edit(result: CommandResult) -> CommandResult:
-        changed = re.sub(pattern, replacement, result.stdout, count=1)
-        assert changed != result.stdout
-        return CommandResult(
-            command=result.command, status=result.status, stdout=changed, stderr=result.stderr, duration_s=0.1
-        )
-
-    return edit
 
 
 def test_stages_in_order_and_few_round_trips():

@@ -1,7 +1,6 @@
 """The A/B loop over a real store: decided, interrupted and continued, lost, exclusive."""
 
 import random
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import replace
@@ -10,7 +9,6 @@ from pathlib import Path
 import pytest
 from factories import experiment, failed, trial
 
-from harness import interruption
 from harness.errors import HostError
 from harness.interfaces import NullProgress
 from harness.model.experiment import Arm, Experiment, TrialSpec
@@ -157,7 +155,7 @@ def test_a_crash_under_emulation_is_confirmed_by_another_boot(store: SqlStore) -
 
 
 def test_a_signal_that_nobody_saw_ends_the_loop_before_the_next_boot(
-    store: SqlStore, monkeypatch: pytest.MonkeyPatch
+    store: SqlStore, swallow: Callable[[], None]
 ) -> None:
     """As when it arrives in a destructor, right after an outcome was shown."""
     made: list[TrialSpec] = []
@@ -165,8 +163,7 @@ def test_a_signal_that_nobody_saw_ends_the_loop_before_the_next_boot(
     def make(asked: Experiment, spec: TrialSpec, booted: Kernel) -> Trial:
         made.append(spec)
         if len(made) == 3:
-            monkeypatch.setattr(interruption._request, "settled", False)
-            monkeypatch.setattr(interruption._request, "number", signal.SIGINT)
+            swallow()
         return measured(asked, spec, booted)
 
     with pytest.raises(KeyboardInterrupt):

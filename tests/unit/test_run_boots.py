@@ -1,7 +1,6 @@
 """Boots are stored before they are told and decided upon, and losses in a row are the host's."""
 
-import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import nullcontext
 from pathlib import Path
 
@@ -10,7 +9,6 @@ import pytest
 from ladders import kernel
 from ladders import request as asked
 
-from harness import interruption
 from harness.errors import HostError
 from harness.interfaces import NullProgress
 from harness.model.experiment import Place, RungPlace, TrialSpec
@@ -103,11 +101,10 @@ def test_what_is_not_stored_is_neither_told_nor_kept(store: SqlStore) -> None:
     assert len(boots.trials) == 1
 
 
-def test_no_boot_begins_after_a_signal(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_boot_begins_after_a_signal(store: SqlStore, swallow: Callable[[], None]) -> None:
     bench = Bench(store)
     boots = new_boots(bench)
-    monkeypatch.setattr(interruption._request, "settled", False)
-    monkeypatch.setattr(interruption._request, "number", signal.SIGINT)
+    swallow()
     with pytest.raises(KeyboardInterrupt):
         make(boots)
     assert bench.events == []
