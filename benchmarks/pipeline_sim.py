@@ -35,11 +35,12 @@ import numpy as np  # isort: skip
 from harness.bisect.fold import stand
 from harness.bisect.nullsearch import GIVE_UP
 from harness.interfaces import NullProgress
-from harness.model.bisection import Answer, BisectionOutcome, BisectionPlan, PlannedRung, SubrunRole
+from harness.model.bisection import Answer, BisectionOutcome, BisectionPlan, PlannedRung
 from harness.model.experiment import Experiment, PlaceT, TrialSpec
 from harness.model.guest import Accelerator
 from harness.model.history import Step
 from harness.model.kernel import Kernel
+from harness.model.run import SubrunRole
 from harness.model.trial import Outcome, Trial
 from harness.model.workload import Workload
 from harness.run.ab import AbLoop

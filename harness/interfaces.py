@@ -92,7 +92,7 @@ class Store(Protocol):
     """Keeps every run and trial. Each call is one transaction, durable when it returns."""
 
     def create_run(self, run: Run) -> None:
-        """Store a new open run."""
+        """Store a new open run, as a part of its parent where it has one."""
 
     def unfinished(self, digest: str) -> Run | None:
         """The newest open run with this digest, trials included (artifacts left out), or None."""
@@ -104,7 +104,10 @@ class Store(Protocol):
         """Store the decision and close the run."""
 
     def run(self, run_id: str) -> Run:
-        """A run by id or unique prefix ("last": the newest), trials without artifacts. Raises ConfigError."""
+        """A run by id or unique prefix ("last": the newest without a parent), trials without artifacts.
+
+        Raises ConfigError when there is none.
+        """
 
     def decision(self, run_id: str) -> Decision | None:
         """What the run decided, or None while it is open."""
@@ -137,11 +140,8 @@ class Bisections(Protocol):
     def identical_builds(self, run_id: str) -> tuple[IdenticalBuild, ...]:
         """All identical builds, in the order they were found."""
 
-    def add_subrun(self, run_id: str, subrun: Subrun) -> None:
-        """Note an A/B run that is going to be made."""
-
     def subruns(self, run_id: str) -> tuple[Subrun, ...]:
-        """All subruns, in the order they were noted."""
+        """The A/B runs whose parent it is, in the order they were made."""
 
     def finish(self, run_id: str, outcome: BisectionOutcome) -> None:
         """Store the outcome and close the run."""

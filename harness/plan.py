@@ -9,6 +9,7 @@ from itertools import takewhile
 from typing import Any
 
 from harness.model.experiment import Arm, BlockPlace, Experiment, RungPlace, TrialSpec
+from harness.model.run import Parent
 from harness.model.stored import told_fields
 from harness.model.trial import Outcome, Trial
 from harness.stats.faults import counts_at_once, faulty_arms, must_stop
@@ -39,14 +40,25 @@ class Stop:
 
 
 def experiment_digest(
-    experiment: Experiment, *, baseline_digest: str, candidate_digest: str, conditions: Mapping[str, str]
+    experiment: Experiment,
+    *,
+    baseline_digest: str,
+    candidate_digest: str,
+    conditions: Mapping[str, str],
+    parent: Parent | None = None,
 ) -> str:
     """sha256 (hex) over all that makes two runs one: the experiment, both kernels' content, the host's conditions.
+
+    Of a run with a parent, the parent and the role, too: no run of its own has its digest. The place there is told by
+    experiment and kernels.
 
     A seed of None (drawn anew for each run) is left out, so that a rerun of the same command finds its run, and so is
     the path of the workload's file. The name of its template is, where the conditions hold what it renders to
     (`JOB_CONDITION`).
     """
+    if parent is not None:
+        # A condition's text, as it was before runs knew their parents: open ones are found again.
+        conditions = {**conditions, "part of": f"{parent.run_id} ({parent.role})"}
     asked = _plain(experiment)
     if experiment.seed is None:
         del asked["seed"]

@@ -21,10 +21,9 @@ from harness.model.bisection import (
     PlannedRung,
     RevertTest,
     Subrun,
-    SubrunRole,
 )
 from harness.model.experiment import Arm, Experiment, TrialSpec
-from harness.model.run import KernelRecord, Run
+from harness.model.run import KernelRecord, Run, SubrunRole
 from harness.model.source import Commit, OperationKind
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision

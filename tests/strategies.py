@@ -122,6 +122,8 @@ def runs(id: str) -> st.SearchStrategy[Run]:  # noqa: A002
         command=words,
         kab_version=names,
         created=moments,
+        # A run that has its parent in a database is test_store_sql's.
+        parent=st.none(),
     )
 
 

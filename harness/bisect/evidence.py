@@ -3,8 +3,9 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from harness.model.bisection import BisectionPlan, IdenticalBuild, Mark, Skip, SkipKind, Subrun, SubrunRole
+from harness.model.bisection import BisectionPlan, IdenticalBuild, Mark, Skip, SkipKind, Subrun
 from harness.model.experiment import Arm, BlockPlace, Experiment, Place, RungPlace
+from harness.model.run import SubrunRole
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision
 from harness.stats.blocks import boot_value

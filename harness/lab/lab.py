@@ -80,7 +80,9 @@ class Lab:
         """The results."""
         from harness.store import SqlStore
 
-        return self._stack.enter_context(SqlStore(self.settings.database or self.paths.database))
+        return self._stack.enter_context(
+            SqlStore(self.settings.database or self.paths.database, note=self.progress.note)
+        )
 
     @cached_property
     def lease(self) -> Lease:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import ExitCode
-from harness.model.bisection import SubrunRole
 from harness.model.experiment import BlockPlace, PlaceT
-from harness.model.run import Run
+from harness.model.run import Run, SubrunRole
 from harness.model.trial import Trial, written
 from harness.model.verdict import Decision
 from harness.report.attachments import ATTACHMENTS

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Self
 
 from harness.errors import ExitCode
 from harness.model.history import Gap, Suspect, TreeListing
 from harness.model.kconfig import OptionEffect
+from harness.model.run import Parent, SubrunRole
 from harness.model.source import Commit, OperationKind
 from harness.model.stored import STORED_AS
 from harness.model.trial import Outcome
@@ -37,17 +39,6 @@ class EdgeWish(StrEnum):
     REMOVED = "removed"
     RESTORED = "restored"
     BOTH = "both"
-
-
-class SubrunRole(StrEnum):
-    """What an A/B run is for inside a bisection."""
-
-    ENDS = "ends"
-    # An edge's neighbours against each other.
-    PROOF = "proof"
-    # The far end of the slow stretch against itself with the culprit reverted (removed edge) or applied (restored one).
-    # The word in what was stored before it was called so.
-    REVERT_TEST = "counterproof"
 
 
 class SkipKind(StrEnum):
@@ -224,7 +215,7 @@ class IdenticalBuild:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subrun:
-    """An A/B run that belongs to a bisection; noted before it is made.
+    """An A/B run whose parent is a bisection: where it is on the ladder.
 
     Of ends and proofs `before` and `after` are the arms. Of a revert test `before` is the far rung, its baseline,
     and `after` the culprit's rung; its candidate is `before` with the culprit reverted or applied.
@@ -234,6 +225,17 @@ class Subrun:
     before: int
     after: int
     run_id: str
+
+    @classmethod
+    def of(cls, run_id: str, parent: Parent) -> Self:
+        """The subrun that a run is by its parent. Raises ValueError for a place that is no two rungs."""
+        before, after = (int(rung) for rung in parent.place.split("-"))
+        return cls(role=parent.role, before=before, after=after, run_id=run_id)
+
+
+def place_of(before: int, after: int) -> str:
+    """Two rungs as a place inside a search, for `Parent`."""
+    return f"{before}-{after}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

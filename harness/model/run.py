@@ -22,6 +22,31 @@ class RunState(StrEnum):
 RUNG_VERBS = frozenset({"bisect", "test"})
 
 
+class SubrunRole(StrEnum):
+    """What a run is for inside the run that it was made in."""
+
+    # Of a search: its first and its last kernel against each other.
+    ENDS = "ends"
+    # Of a search: an edge's neighbours against each other.
+    PROOF = "proof"
+    # Of a search: the far end of the slow stretch against itself with the culprit reverted (removed edge) or applied
+    # (restored one). The word in what was stored before it was called so.
+    REVERT_TEST = "counterproof"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parent:
+    """The run that a run was made inside of, as what, and where there.
+
+    A parent has one run for each role and place. The place is a text of the role's own: of a search's roles the two
+    rungs, as harness.model.bisection.Subrun reads and writes them.
+    """
+
+    run_id: str
+    role: SubrunRole
+    place: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelRecord:
     """A kernel as a stored run remembers it."""
@@ -54,7 +79,10 @@ class KernelRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A stored run. ``digest`` covers experiment, kernels and conditions: a rerun with the same digest continues it."""
+    """A stored run. A rerun with the same ``digest`` continues it.
+
+    The digest covers experiment, kernels and conditions, of a run with a parent the parent's id and the role, too.
+    """
 
     id: str
     # "ab", "bisect" or "test" (a classification).
@@ -74,6 +102,8 @@ class Run:
     created: datetime
     state: RunState = RunState.OPEN
     finished: datetime | None = None
+    # The run that it belongs to; it is stored with it and goes with it. None: a run of its own.
+    parent: Parent | None = None
     trials: tuple[Trial[Place], ...] = ()
 
     @property

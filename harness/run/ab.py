@@ -1,11 +1,11 @@
 """The A/B loop: which boot is next, and when to stop; resuming is the same loop over stored trials."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.model.experiment import Arm, BlockPlace, Experiment
 from harness.model.kernel import Kernel
-from harness.model.run import Run
+from harness.model.run import Parent, Run
 from harness.model.trial import Trial
 from harness.model.verdict import Decision
 from harness.model.workload import Metric
@@ -26,6 +26,8 @@ class AbRequest:
     # Fingerprint of the host, for the report.
     host: Mapping[str, str]
     command: tuple[str, ...]
+    # The run that this one is made inside of.
+    parent: Parent | None = None
     # Start a new run even where an unfinished one could be continued.
     fresh: bool = False
 
@@ -37,6 +39,7 @@ class AbRequest:
             baseline_digest=self.baseline.digest,
             candidate_digest=self.candidate.digest,
             conditions=self.conditions,
+            parent=self.parent,
         )
 
     def kernel(self, arm: Arm) -> Kernel:
@@ -75,6 +78,7 @@ class AbLoop:
         baseline, candidate = record_of(request.baseline), record_of(request.candidate)
         seed = request.experiment.seed
         run = self.runner.new_run("ab", request, baseline=baseline, candidate=candidate, seed=seed)
+        run = replace(run, parent=request.parent)
         self.runner.store.create_run(run)
         return run
 

@@ -25,13 +25,12 @@ from harness.model.bisection import (
     Obstacle,
     RevertTest,
     Subrun,
-    SubrunRole,
 )
 from harness.model.experiment import Experiment, RungPlace, TrialSpec
 from harness.model.history import Step
 from harness.model.kconfig import OptionEffect
 from harness.model.kernel import Kernel
-from harness.model.run import Run
+from harness.model.run import Run, SubrunRole
 from harness.model.source import OperationKind
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision

@@ -3,12 +3,11 @@
 from collections.abc import Sequence
 
 from harness.bisect.evidence import Evidence
-from harness.errors import ConfigError
 from harness.interfaces import Bisections, Store
-from harness.model.bisection import BisectionPlan, Subrun, SubrunRole
+from harness.model.bisection import BisectionPlan, Subrun
 from harness.model.experiment import RungPlace
 from harness.model.guest import Accelerator
-from harness.model.run import Run
+from harness.model.run import Run, SubrunRole
 from harness.model.trial import Trial
 from harness.model.verdict import Decision
 
@@ -18,10 +17,7 @@ def stored_evidence(store: Store, bisections: Bisections, run: Run, plan: Bisect
     ends: tuple[Run, Decision] | None = None
     proofs = []
     for subrun in bisections.subruns(run.id):
-        try:
-            made, decision = store.run(subrun.run_id), store.decision(subrun.run_id)
-        except ConfigError:
-            continue
+        made, decision = store.run(subrun.run_id), store.decision(subrun.run_id)
         if decision is None:
             continue
         if subrun.role is SubrunRole.ENDS:

@@ -4,17 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from harness.errors import ConfigError
 from harness.interfaces import Bisections, Store
-from harness.model.bisection import Subrun, SubrunRole
+from harness.model.bisection import Subrun, place_of
 from harness.model.experiment import Experiment
 from harness.model.kernel import Kernel
-from harness.model.run import Run, RunState
+from harness.model.run import Parent, Run, RunState, SubrunRole
 from harness.model.verdict import Decision
 from harness.run.ab import AbLoop, AbRequest
-
-# Conditions that name the part of a bisection that a run is: with them no other run has its digest.
-SUBRUN_CONDITION = "part of"
 
 
 class Searched(Protocol):
@@ -47,37 +43,29 @@ class SubrunRequest:
 def run_subrun(
     ab: AbLoop, bisections: Bisections, search: Run, asked_of: Searched, asked: SubrunRequest
 ) -> tuple[Subrun, Run, Decision]:
-    """The A/B run noted for these rungs, made or continued where it is not finished. Raises as AbLoop.execute."""
+    """The A/B run of these rungs: as it is stored, or made, or continued where it is open. Raises as AbLoop.execute."""
     place = (asked.role, asked.before, asked.after)
     subrun = next((one for one in bisections.subruns(search.id) if (one.role, one.before, one.after) == place), None)
-    if subrun is None:
-        subrun = Subrun(role=asked.role, before=asked.before, after=asked.after, run_id=ab.runner.new_run_id())
-        bisections.add_subrun(search.id, subrun)
-    else:
-        stored = _stored(ab.runner.store, subrun)
-        if stored is not None:
-            return stored
-    run_id = subrun.run_id
+    if subrun is not None and (stored := _finished(ab.runner.store, subrun)) is not None:
+        return subrun, *stored
     specs = (asked.baseline.spec, asked.candidate.spec)
     experiment = replace(asked.experiment, baseline=specs[0], candidate=specs[1])
-    run, decision = replace(ab, runner=replace(ab.runner, new_run_id=lambda: run_id)).execute(
+    run, decision = ab.execute(
         AbRequest(
             experiment=experiment,
             baseline=asked.baseline,
             candidate=asked.candidate,
-            conditions={**asked_of.conditions, SUBRUN_CONDITION: f"{search.id} ({asked.role})"},
+            conditions=asked_of.conditions,
             host=asked_of.host,
             command=asked_of.repeat(experiment),
+            parent=Parent(run_id=search.id, role=asked.role, place=place_of(asked.before, asked.after)),
         )
     )
-    return subrun, run, decision
+    return Subrun(role=asked.role, before=asked.before, after=asked.after, run_id=run.id), run, decision
 
 
-def _stored(store: Store, subrun: Subrun) -> tuple[Subrun, Run, Decision] | None:
-    """A subrun that is finished."""
-    try:
-        run = store.run(subrun.run_id)
-    except ConfigError:
-        return None
+def _finished(store: Store, subrun: Subrun) -> tuple[Run, Decision] | None:
+    """A subrun and its decision; None while it is open."""
+    run = store.run(subrun.run_id)
     decision = store.decision(subrun.run_id) if run.state is RunState.FINISHED else None
-    return None if decision is None else (subrun, run, decision)
+    return None if decision is None else (run, decision)

@@ -8,18 +8,21 @@ from sqlalchemy import Connection, insert, select, update
 
 from harness.errors import ConfigError, HostError
 from harness.model.bisection import BisectionOutcome, BisectionPlan, IdenticalBuild, Mark, Subrun
-from harness.model.run import Run, RunState
+from harness.model.run import Parent, Run, RunState, SubrunRole
 from harness.parse.foreign import printable
-from harness.parse.plainjson import from_plain, to_plain
+from harness.parse.plainjson import decode, from_plain, to_plain
 from harness.store.damage import document, readable
 from harness.store.rows import run_row
-from harness.store.schema import bisections, identical_builds, marks, runs, subruns
+from harness.store.schema import bisections, identical_builds, marks, runs
 
 _Transaction = Callable[[], AbstractContextManager[Connection]]
 
 
 class SqlBisections:
-    """Plans, marks, subruns and outcomes; made by SqlStore, whose transactions it uses. Raises HostError as it does."""
+    """Plans, marks, identical builds and outcomes, and which runs are inside.
+
+    Made by SqlStore, whose transactions it uses. Raises HostError as it does.
+    """
 
     def __init__(self, reading: _Transaction, writing: _Transaction, name: str) -> None:
         self._reading = reading
@@ -79,27 +82,15 @@ class SqlBisections:
         with self._readable("twins", run_id):
             return tuple(from_plain(IdenticalBuild, document(identical)) for identical in found)
 
-    def add_subrun(self, run_id: str, subrun: Subrun) -> None:
-        """Note an A/B run that is going to be made. Raises HostError when there is one for this place already."""
-        with self._writing() as connection:
-            key = self._key(connection, run_id)
-            connection.execute(
-                insert(subruns).values(
-                    run_key=key, role=subrun.role.value, before=subrun.before, after=subrun.after, part_id=subrun.run_id
-                )
-            )
-
     def subruns(self, run_id: str) -> tuple[Subrun, ...]:
-        """All subruns, in the order they were noted."""
+        """The A/B runs inside it, in the order they were made."""
+        query = select(runs.c.id, runs.c.role, runs.c.place).where(runs.c.parent == run_id).order_by(runs.c.key)
         with self._reading() as connection:
-            key = self._key(connection, run_id)
-            query = select(subruns).where(subruns.c.run_key == key).order_by(subruns.c.key)
-            rows = connection.execute(query).mappings().all()
+            self._key(connection, run_id)
+            rows = connection.execute(query).all()
         with self._readable("subruns", run_id):
             return tuple(
-                from_plain(
-                    Subrun, {**{name: row[name] for name in ("role", "before", "after")}, "run_id": row["part_id"]}
-                )
+                Subrun.of(decode(str, row.id), Parent(run_id=run_id, role=SubrunRole(row.role), place=row.place))
                 for row in rows
             )
 

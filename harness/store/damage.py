@@ -54,7 +54,7 @@ def readable(what: str, database: str, *, remove: str = "") -> Iterator[None]:
         said = error.message if isinstance(error, ConfigError) else str(error) or type(error).__name__
         # A database behind an URL is looked after by people who know how.
         words = ("sqlite3", database, f"PRAGMA foreign_keys = ON; {remove}")
-        how = f"\nTo remove it: {shlex.join(words)}" if remove and "://" not in database else ""
+        how = f"\nTo remove it, and the runs inside it: {shlex.join(words)}" if remove and "://" not in database else ""
         raise DamagedError(
             f"{what} in {database} is damaged: {printable(said, limit=_REASON_CHARS)}",
             remedy="Nothing else there is touched by it. If a newer kab wrote it, use that one; else take the database "

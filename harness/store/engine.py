@@ -1,26 +1,27 @@
-"""Opening a database: its connections, its durability and its schema version."""
+"""Opening a database: its connections, their durability, and its tables, made or brought to today's."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import URL, Connection, Engine, create_engine, delete, event, insert, inspect, make_url, select
+from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
 from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
 from harness.errors import ConfigError, HostError, TransientHostError
 from harness.store.failures import translated
-from harness.store.schema import SCHEMA_VERSION, metadata, runs, schema
+from harness.store.schema import MIGRATED, SCHEMA_VERSION, WRITES, metadata, revision_of, revisions, schema
+from harness.store.version import checked_version
 
 BUSY_TIMEOUT_S = 30.0
-# Execution option of a transaction that is going to write.
-WRITES = "kab_writes"
 
 
-def open_engine(where: Path | str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
+def open_engine(where: Path | str, *, note: Callable[[str], None], busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
     """An engine for a SQLite file (text without "://", made if missing) or any SQLAlchemy URL, with our tables in it.
 
-    Raises ConfigError for a URL that is malformed, lacks its driver, or leads to a database of something else or of a
-    newer kab; HostError when the database cannot be opened.
+    A database of an older kab is migrated, which `note` hears of. Raises ConfigError for a URL that is malformed, lacks
+    its driver, or leads to a database of something else or of a newer kab; HostError when the database cannot be
+    opened, or must be migrated and cannot be written.
     """
     url = _url(where)
     name = display_name(url)
@@ -34,7 +35,7 @@ def open_engine(where: Path | str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) ->
         _make_folder(url)
         _prepare_sqlite(engine, busy_timeout_s)
     try:
-        _ensure_schema(engine, name, busy_timeout_s)
+        _ensure_schema(engine, name, busy_timeout_s, note)
     except BaseException:
         engine.dispose()
         raise
@@ -99,7 +100,7 @@ def _prepare_sqlite(engine: Engine, busy_timeout_s: float) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 
-def _ensure_schema(engine: Engine, name: str, busy_timeout_s: float) -> None:
+def _ensure_schema(engine: Engine, name: str, busy_timeout_s: float, note: Callable[[str], None]) -> None:
     # Turning a new file to WAL does not wait for a lock as everything else does: two first runs at once.
     @retry(
         retry=retry_if_exception_type(TransientHostError),
@@ -108,45 +109,27 @@ def _ensure_schema(engine: Engine, name: str, busy_timeout_s: float) -> None:
         reraise=True,
     )
     def ensure() -> None:
-        with translated(name):
-            with engine.connect() as connection:
-                if _checked_version(connection, name) == SCHEMA_VERSION:
-                    return
-            with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
-                # Looked at again under the lock: another process may have been first.
-                version = _checked_version(connection, name)
-                if version != SCHEMA_VERSION:
-                    # What version 2 has more than 1 is tables.
-                    metadata.create_all(connection)
-                    connection.execute(delete(schema))
-                    connection.execute(insert(schema).values(version=SCHEMA_VERSION))
+        with translated(name), engine.connect() as connection:
+            version = checked_version(connection, name)
+        if version is None:
+            _create(engine, name)
+        elif version < SCHEMA_VERSION:
+            # Alembic takes a while to load, and is needed once in a version's life.
+            from harness.store.migrate import migrate
+
+            migrate(engine, name, version, note)
 
     ensure()
 
 
-def _checked_version(connection: Connection, name: str) -> int | None:
-    """The schema version of our tables; None when there are none yet. Raises ConfigError for what is not ours."""
-    inspector = inspect(connection)
-    if not inspector.has_table(schema.name):
-        if inspector.has_table(runs.name):
-            raise ConfigError(
-                f"the database {name} has a table `{runs.name}` that is not kab's", remedy="Name another database."
-            )
-        return None
-    version = connection.execute(select(schema.c.version)).scalar()
-    if version is not None and not isinstance(version, int):
-        raise HostError(
-            f"the results database {name} is damaged: its schema version is {version!r}",
-            remedy="Take it back from a copy, or move it away (kab makes a new one).",
-        )
-    if version is not None and version > SCHEMA_VERSION:
-        raise ConfigError(
-            f"the results database {name} has schema version {version}, this kab knows {SCHEMA_VERSION}",
-            remedy="It was written by a newer kab: use that one, or name another database.",
-        )
-    if version is not None and version < 1:
-        raise ConfigError(
-            f"the results database {name} has schema version {version}, older than any that kab has ever written",
-            remedy="Name another database.",
-        )
-    return version
+def _create(engine: Engine, name: str) -> None:
+    with (
+        translated(name),
+        engine.connect().execution_options(**{WRITES: True}) as connection,
+        connection.begin(),
+    ):
+        # Looked at again under the lock: another process may have been first.
+        if checked_version(connection, name) is None:
+            metadata.create_all(connection)
+            connection.execute(insert(schema).values(version=MIGRATED))
+            connection.execute(insert(revisions).values(version_num=revision_of(SCHEMA_VERSION)))

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import RowMapping
 
 from harness.model.experiment import BlockPlace, Place, RungPlace, TrialSpec
-from harness.model.run import RUNG_VERBS, Run
+from harness.model.run import RUNG_VERBS, Parent, Run
 from harness.model.trial import Trial
 from harness.parse.experimentjson import experiment_from_json, experiment_to_json
 from harness.parse.plainjson import decode, field_type, to_plain
@@ -42,6 +42,9 @@ def run_row(run: Run) -> dict[str, Any]:
         "created": run.created.isoformat(),
         "state": run.state.value,
         "finished": _iso(run.finished),
+        "parent": run.parent and run.parent.run_id,
+        "role": run.parent and run.parent.role.value,
+        "place": run.parent and run.parent.place,
     }
 
 
@@ -53,7 +56,18 @@ def run_from_row(row: RowMapping, trials: Iterable[Trial[Place]] = ()) -> Run:
         seed=_seed(row["seed"]),
         created=_moment(row["created"]),
         finished=None if row["finished"] is None else _moment(row["finished"]),
+        parent=_parent(row),
         trials=tuple(trials),
+    )
+
+
+def _parent(row: RowMapping) -> Parent | None:
+    if row["parent"] is None:
+        return None
+    return Parent(
+        run_id=decode(str, row["parent"]),
+        role=_column(Parent, "role", row["role"]),
+        place=_column(Parent, "place", row["place"]),
     )
 
 

@@ -13,6 +13,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    PrimaryKeyConstraint,
     String,
     Table,
     Text,
@@ -22,8 +23,17 @@ from sqlalchemy import (
 
 from harness.store.damage import Unreadable
 
-# Raised with every change of the tables below; migrations from older versions belong to harness.store.engine.
-SCHEMA_VERSION = 2
+# Raised with every change of the tables below, each with a migration in harness.store.migrations that makes it.
+SCHEMA_VERSION = 3
+# What `kab_schema` holds since Alembic's table says the version: kabs of before read it, and refuse what is newer.
+MIGRATED = 3
+# Execution option of a transaction that is going to write.
+WRITES = "kab_writes"
+
+
+def revision_of(version: int) -> str:
+    """Alembic's name of a schema version."""
+    return f"{version:04}"
 
 
 class JsonText(TypeDecorator[Any]):
@@ -56,6 +66,14 @@ _KEY = BigInteger().with_variant(Integer(), "sqlite")
 
 schema = Table("kab_schema", metadata, Column("version", Integer, primary_key=True, autoincrement=False))
 
+# As Alembic makes it.
+revisions = Table(
+    "alembic_version",
+    metadata,
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
+
 runs = Table(
     "runs",
     metadata,
@@ -77,7 +95,13 @@ runs = Table(
     Column("created", String(40), nullable=False),
     Column("state", String(16), nullable=False),
     Column("finished", String(40)),
+    # The run that it was made inside of, as what, and where there; all NULL for a run of its own.
+    Column("parent", String(64), ForeignKey("runs.id", ondelete="CASCADE")),
+    Column("role", String(32)),
+    Column("place", String(255)),
     Index("runs_by_digest", "digest", "state"),
+    # A second process that makes the same run is found out here.
+    Index("one_run_per_place", "parent", "role", "place", unique=True),
     sqlite_autoincrement=True,
 )
 
@@ -175,19 +199,5 @@ identical_builds = Table(
     Column("rung", Integer, nullable=False),
     Column("document", JsonText, nullable=False),
     UniqueConstraint("run_key", "rung", name="one_twin_per_rung"),
-    sqlite_autoincrement=True,
-)
-
-# A/B runs inside a search. Noted before the run is made, hence by its id and not by its key.
-subruns = Table(
-    "bisection_parts",
-    metadata,
-    Column("key", _KEY, primary_key=True, autoincrement=True),
-    Column("run_key", _KEY, ForeignKey("runs.key", ondelete="CASCADE"), nullable=False),
-    Column("role", String(16), nullable=False),
-    Column("before", Integer, nullable=False),
-    Column("after", Integer, nullable=False),
-    Column("part_id", String(64), nullable=False),
-    UniqueConstraint("run_key", "role", "before", "after", name="one_part_per_place"),
     sqlite_autoincrement=True,
 )

@@ -1,7 +1,7 @@
 """The store on a SQL database; implements harness.interfaces.Store. Each call is one durable transaction."""
 
 import hashlib
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,10 +21,10 @@ from harness.parse.foreign import printable
 from harness.parse.plainjson import from_plain, to_plain
 from harness.store.bisections import SqlBisections
 from harness.store.damage import DamagedError, document, readable
-from harness.store.engine import BUSY_TIMEOUT_S, WRITES, display_name, open_engine
+from harness.store.engine import BUSY_TIMEOUT_S, display_name, open_engine
 from harness.store.failures import translated
 from harness.store.rows import run_from_row, run_row, sample_rows, samples_by_trial, trial_from_row, trial_row
-from harness.store.schema import artifacts, blobs, decisions, runs, samples, subruns, trials
+from harness.store.schema import WRITES, artifacts, blobs, decisions, runs, samples, trials
 
 NEWEST = "last"
 _ZSTD_LEVEL = 9
@@ -35,12 +35,19 @@ _LISTED = 10
 class SqlStore:
     """Runs and trials in a SQLite file (made if missing) or behind any SQLAlchemy URL.
 
-    Raises ConfigError and HostError as harness.store.engine.open_engine does; every method raises HostError when the
-    database fails (TransientHostError when it stays locked for `busy_timeout_s` seconds). Safe for several processes.
+    A database of an older kab is brought to today's tables, once, which `note` hears of. Raises ConfigError and
+    HostError as harness.store.engine.open_engine does; every method raises HostError when the database fails
+    (TransientHostError when it stays locked for `busy_timeout_s` seconds). Safe for several processes.
     """
 
-    def __init__(self, where: Path | str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> None:
-        self._engine = open_engine(where, busy_timeout_s=busy_timeout_s)
+    def __init__(
+        self,
+        where: Path | str,
+        *,
+        busy_timeout_s: float = BUSY_TIMEOUT_S,
+        note: Callable[[str], None] = lambda _message: None,
+    ) -> None:
+        self._engine = open_engine(where, note=note, busy_timeout_s=busy_timeout_s)
         self._name = display_name(self._engine.url)
         # What bisections keep besides their run.
         self.bisections = SqlBisections(self._reading, self._writing, self._name)
@@ -58,10 +65,15 @@ class SqlStore:
         self.close()
 
     def create_run(self, run: Run) -> None:
-        """Store a new run, with the trials that it has already. Raises HostError when its id is taken."""
+        """Store a new run, with the trials that it has already.
+
+        Raises HostError when its id is taken, or its place in its parent; ConfigError for a parent that there is not.
+        """
         with self._writing() as connection:
             if connection.execute(select(runs.c.key).where(runs.c.id == run.id)).first() is not None:
                 raise HostError(f"there is a run {run.id} in {self._name} already", remedy="Run the command again.")
+            if run.parent is not None:
+                _run_key(connection, run.parent.run_id, self._name)
             connection.execute(insert(runs).values(run_row(run)))
             key = _run_key(connection, run.id, self._name)
             for trial in run.trials:
@@ -105,12 +117,12 @@ class SqlStore:
             )
 
     def run(self, run_id: str) -> Run:
-        """A run by id or unique prefix ("last": the newest that is no part of a search), trials without artifacts.
+        """A run by id or unique prefix ("last": the newest that has no parent), trials without artifacts.
 
         Raises ConfigError when there is none, or when several runs begin so, DamagedError for what cannot be read.
         """
         with self._reading() as connection:
-            wanted = runs.c.id.not_in(select(subruns.c.part_id)) if run_id == NEWEST else runs.c.id == run_id
+            wanted = runs.c.parent.is_(None) if run_id == NEWEST else runs.c.id == run_id
             exact = _newest(connection, select(runs).where(wanted), self._name)
             if exact is not None:
                 return exact
@@ -237,6 +249,7 @@ def _trial_query(run_id: str, spec: TrialSpec[Place]) -> Select[tuple[int]]:
 
 
 def _readable_run(row: RowMapping, name: str) -> AbstractContextManager[None]:
+    # What belongs to the run goes with it, runs inside it included.
     remove = f"DELETE FROM runs WHERE key = {row['key']}"  # noqa: S608 - for people, and a number
     return readable(f"run {printable(str(row['id']))}", name, remove=remove)
 

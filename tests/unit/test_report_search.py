@@ -9,7 +9,8 @@ import pytest
 from commits import COMMITS, REMOVED, Story, commit, failure, plan, rung_of_commit, sha, story
 
 from harness.bisect.fold import stand
-from harness.model.bisection import Answer, EdgeKind, EdgeWish, IdenticalBuild, Mark, Obstacle, RungState, SubrunRole
+from harness.model.bisection import Answer, EdgeKind, EdgeWish, IdenticalBuild, Mark, Obstacle, RungState
+from harness.model.run import SubrunRole
 from harness.model.source import OperationKind
 from harness.model.trial import Finding, FindingKind, Outcome
 from harness.report.search import sentences

@@ -18,11 +18,10 @@ from harness.model.bisection import (
     EdgeKind,
     EdgeWish,
     Mark,
-    SubrunRole,
 )
 from harness.model.experiment import Experiment, TrialSpec
 from harness.model.kernel import Kernel
-from harness.model.run import Run, RunState
+from harness.model.run import Run, RunState, SubrunRole
 from harness.model.trial import Outcome, Trial
 from harness.report.search.reasons import view_reason
 from harness.store import SqlStore

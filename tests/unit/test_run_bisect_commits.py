@@ -11,10 +11,10 @@ from factories import named
 from ladders import FAST, NOISE, SLOW, loop, request
 
 from harness.errors import BuildError, DoesNotApplyError, NoKernelError
-from harness.model.bisection import Answer, BisectionPlan, EdgeKind, FoundEdge, PlannedRung, SubrunRole
+from harness.model.bisection import Answer, BisectionPlan, EdgeKind, FoundEdge, PlannedRung
 from harness.model.experiment import Experiment, TrialSpec
 from harness.model.kernel import Kernel
-from harness.model.run import Run
+from harness.model.run import Run, SubrunRole
 from harness.model.source import Commit, OperationKind
 from harness.model.trial import Outcome, Trial
 from harness.parse.gitspec import with_operation

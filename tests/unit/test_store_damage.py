@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from harness.cli.errors import run_command
 from harness.errors import ConfigError, HostError
-from harness.model.bisection import BisectionPlan, IdenticalBuild, Mark, PlannedRung, Subrun, SubrunRole
+from harness.model.bisection import BisectionPlan, IdenticalBuild, Mark, PlannedRung
 from harness.model.experiment import RungPlace
+from harness.model.run import Parent, SubrunRole
 from harness.model.trial import placed
 from harness.store import SqlStore
 from harness.store.damage import DamagedError
@@ -20,6 +21,7 @@ from harness.store.damage import DamagedError
 pytestmark = pytest.mark.unit
 
 SOUND, DAMAGED = "20261122-1934-k7f3", "20261123-0815-damaged"
+ENDS = {SOUND: "20261124-0000-ends", DAMAGED: "20261124-0001-ends"}
 PLAN = BisectionPlan(
     rungs=tuple(PlannedRung(spec=f"debian:6.{n}", release=f"6.{n}", version=f"6.{n}-1") for n in range(3))
 )
@@ -40,14 +42,15 @@ ALL_COLUMNS = [
     ("samples", "value"),
     ("blobs", "size_bytes"),
     ("blobs", "zstd"),
-    ("bisection_parts", "role"),
-    ("bisection_parts", "after"),
-    ("bisection_parts", "part_id"),
+    ("subruns", "parent"),
+    ("subruns", "role"),
+    ("subruns", "place"),
+    ("subruns", "id"),
 ]
 
 
 def fill(path):
-    """Two runs with all that can belong to one; the newer one is going to be damaged."""
+    """Two searches with all that can belong to one; the newer one is going to be damaged."""
     with SqlStore(path) as store:
         for name in (SOUND, DAMAGED):
             some = factories.blocks(2)
@@ -57,7 +60,8 @@ def fill(path):
                 store.append_trial(name, replace(of_rung, findings=(factories.PANIC,)))
             store.bisections.add_mark(name, Mark(rung=1, skip=True, reason="x"))
             store.bisections.add_identical_build(name, IdenticalBuild(rung=1, of=0))
-            store.bisections.add_subrun(name, Subrun(role=SubrunRole.ENDS, before=0, after=2, run_id="part"))
+            parent = Parent(run_id=name, role=SubrunRole.ENDS, place="0-2")
+            store.create_run(factories.run(id=ENDS[name], parent=parent))
             store.finish(name, factories.decide(some))
 
 
@@ -67,11 +71,20 @@ def read_all(store, name):
     store.decision(name)
     store.with_artifacts(run)
     kept = store.bisections
-    return run, kept.plan(name), kept.marks(name), kept.identical_builds(name), kept.subruns(name), kept.outcome(name)
+    inside = [store.run(subrun.run_id) for subrun in kept.subruns(name)]
+    return run, kept.plan(name), kept.marks(name), kept.identical_builds(name), inside, kept.outcome(name)
+
+
+def searches(store):
+    return [run.id for run in store.runs() if run.parent is None]
 
 
 def put(path, table, column, value):
-    """Write `value` where the newer run has its own (blobs are shared by all)."""
+    """Write `value` where the newer run has its own, or its subrun (blobs are shared by all)."""
+    if table == "subruns":
+        with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
+            raw.execute(f"update runs set {column} = ? where id = '{ENDS[DAMAGED]}'", (value,))
+        return
     key = {"runs": "key", "samples": "trial_key in (select key from trials where run_key", "blobs": "1 or 2"}
     where = f"{key.get(table, 'run_key')} = (select key from runs where id = '{DAMAGED}')"
     where += ")" if table == "samples" else ""
@@ -102,7 +115,7 @@ def test_all_is_sound_before(path):
     with SqlStore(path) as store:
         for name in (SOUND, DAMAGED):
             assert read_all(store, name)[1] == PLAN
-        assert [run.id for run in store.runs()] == [DAMAGED, SOUND]
+        assert searches(store) == [DAMAGED, SOUND]
 
 
 NO_DOCUMENTS = ["{", "", "[" * 100_000, "17", '"text"', b"\xff\xfe", 5, None, '{"a": 1}', "9" * 10_000]
@@ -119,7 +132,7 @@ def test_a_damaged_document(path, table, column):
             with pytest.raises(DamagedError, match=rf"{DAMAGED} in .* is damaged: ") as raised:
                 read_all(store, DAMAGED)
             assert "Nothing else there is touched" in raised.value.remedy
-            found = [run.id for run in store.runs()]
+            found = searches(store)
             assert (found, len(store.damaged())) == (([SOUND], 1) if table == "runs" else ([DAMAGED, SOUND], 0))
         assert read_all(store, SOUND)[0].id == SOUND
 
@@ -146,8 +159,11 @@ def test_a_damaged_document(path, table, column):
         ("samples", "value", "much"),
         ("blobs", "zstd", "text"),
         ("blobs", "size_bytes", "large"),
-        ("bisection_parts", "role", "main"),
-        ("bisection_parts", "after", "x"),
+        ("subruns", "role", "main"),
+        ("subruns", "role", None),
+        ("subruns", "place", "0-x"),
+        ("subruns", "place", 5),
+        ("subruns", "id", b"\xff\x00"),
     ],
 )
 def test_a_damaged_value(path, table, column, value):
@@ -176,7 +192,7 @@ def test_any_value_anywhere(pristine, tmp_path, place, value):
     path.write_bytes(pristine)
     put(path, *place, value)
     with SqlStore(path) as store:
-        assert SOUND in [run.id for run in store.runs()]
+        assert SOUND in searches(store)
         if place[0] != "blobs":
             read_all(store, SOUND)
         with contextlib.suppress(HostError):
@@ -186,7 +202,7 @@ def test_any_value_anywhere(pristine, tmp_path, place, value):
 def test_a_name_that_is_no_text(path):
     put(path, "runs", "id", b"\xff\x1b[2J")
     with SqlStore(path) as store:
-        assert [run.id for run in store.runs()] == [SOUND]
+        assert searches(store) == [SOUND]
         assert store.damaged()[0].message.isprintable()
         with pytest.raises(ConfigError):
             store.run(DAMAGED)
@@ -223,11 +239,12 @@ def test_the_others_are_listed_and_the_damaged_one_is_named(path, monkeypatch, c
     assert SOUND in out
     assert DAMAGED not in out
     assert f"run {DAMAGED} in {path} is damaged: host: malformed JSON" in err
-    assert "To remove it: sqlite3" in err
+    assert "To remove it, and the runs inside it: sqlite3" in err
     assert run_command(["report", DAMAGED]) == 131
     put(path, "runs", "host", "{}")
     put(path, "decisions", "document", "{")
     assert run_command(["runs"]) == 0
     out, err = capsys.readouterr()
-    assert out.splitlines()[1].split()[-1] == "damaged"
+    [line] = [line for line in out.splitlines() if line.startswith(DAMAGED)]
+    assert line.split()[-1] == "damaged"
     assert f"the decision of run {DAMAGED}" in err

@@ -17,9 +17,8 @@ from strategies import block_places, decisions, rung_places, runs, trials
 
 from harness.errors import ConfigError, HostError, TransientHostError
 from harness.interfaces import Store
-from harness.model.bisection import Subrun, SubrunRole
 from harness.model.experiment import Arm, BlockPlace, RungPlace, TrialSpec
-from harness.model.run import RUNG_VERBS, Run, RunState
+from harness.model.run import RUNG_VERBS, Parent, Run, RunState, SubrunRole
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision
 from harness.store import SqlStore, new_run_id
@@ -80,7 +79,7 @@ def test_a_new_field_needs_a_column() -> None:
     assert {field.name for field in fields(RungPlace)} == {"rung", "boot"}
     assert {field.name for field in fields(Run)} == {
         "id", "verb", "digest", "experiment", "baseline", "candidate", "seed", "conditions", "host", "command",
-        "kab_version", "created", "state", "finished", "trials",
+        "kab_version", "created", "state", "finished", "parent", "trials",
     }  # fmt: skip
 
 
@@ -243,11 +242,33 @@ def test_runs_by_name(store: SqlStore) -> None:
 
 
 def test_the_newest_run_is_no_part_of_a_search(store: SqlStore) -> None:
-    for name in ("search", "ends"):
-        store.create_run(factories.run(id=name))
-    store.bisections.add_subrun("search", Subrun(role=SubrunRole.ENDS, before=0, after=5, run_id="ends"))
+    store.create_run(factories.run(id="search"))
+    inside = factories.run(id="ends", parent=Parent(run_id="search", role=SubrunRole.ENDS, place="0-5"))
+    store.create_run(inside)
     assert store.run("last").id == "search"
-    assert store.run("ends").id == "ends"
+    assert store.run("ends") == inside
+    assert [run.parent for run in store.runs()] == [inside.parent, None]
+
+
+def test_a_place_in_a_parent_is_taken_once(store: SqlStore) -> None:
+    for name in ("one", "two"):
+        store.create_run(factories.run(id=name))
+    parent = Parent(run_id="one", role=SubrunRole.PROOF, place="3-4")
+    store.create_run(factories.run(id="a", parent=parent))
+    with pytest.raises(HostError, match="another process") as raised:
+        store.create_run(factories.run(id="b", parent=parent))
+    assert "Two processes" in raised.value.remedy
+    for number, other in enumerate(
+        (replace(parent, run_id="two"), replace(parent, role=SubrunRole.ENDS), replace(parent, place="3-5"))
+    ):
+        store.create_run(factories.run(id=f"other-{number}", parent=other))
+    assert len(store.runs()) == 6
+
+
+def test_a_parent_that_there_is_not(store: SqlStore) -> None:
+    with pytest.raises(ConfigError, match="no run nobody"):
+        store.create_run(factories.run(parent=Parent(run_id="nobody", role=SubrunRole.ENDS, place="0-5")))
+    assert store.runs() == []
 
 
 def test_a_taken_id_is_refused(store: SqlStore) -> None:
@@ -302,31 +323,6 @@ def test_durable_and_strict(store: SqlStore) -> None:
 def test_the_tables_are_portable() -> None:
     for table in metadata.sorted_tables:
         assert f"CREATE TABLE {table.name}" in str(CreateTable(table).compile(dialect=postgresql.dialect()))
-
-
-def test_a_newer_schema_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "results.sqlite"
-    SqlStore(path).close()
-    with sqlite3.connect(path) as raw:
-        raw.execute("update kab_schema set version = 99")
-    raw.close()
-    with pytest.raises(ConfigError, match=r"version 99, this kab knows 2") as raised:
-        SqlStore(path)
-    assert "newer kab" in raised.value.remedy
-
-
-def test_an_older_schema_gets_the_tables_that_it_lacks(tmp_path: Path) -> None:
-    path = tmp_path / "results.sqlite"
-    SqlStore(path).close()
-    with sqlite3.connect(path) as raw:
-        raw.execute("update kab_schema set version = 1")
-        raw.execute("drop table bisection_twins")
-    raw.close()
-    SqlStore(path).close()
-    with sqlite3.connect(path) as raw:
-        assert raw.execute("select version from kab_schema").fetchall() == [(2,)]
-        assert raw.execute("select count(*) from bisection_twins").fetchone() == (0,)
-    raw.close()
 
 
 def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:

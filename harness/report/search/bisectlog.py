@@ -25,8 +25,9 @@ from typing import Any
 
 from harness.bisect.evidence import Evidence, ends_of, rung_of
 from harness.errors import ConfigError
-from harness.model.bisection import BisectionPlan, IdenticalBuild, Mark, Subrun, SubrunRole
+from harness.model.bisection import BisectionPlan, IdenticalBuild, Mark, Subrun
 from harness.model.experiment import Arm, BlockPlace, Experiment, Place, RungPlace, TrialSpec
+from harness.model.run import SubrunRole
 from harness.model.trial import Finding, Outcome, Trial, placed
 from harness.model.verdict import Decision
 from harness.model.workload import Metric
