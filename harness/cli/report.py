@@ -43,7 +43,7 @@ def runs(limit: int) -> None:
             table.add_texts(
                 run.id,
                 f"{run.created.astimezone():%Y-%m-%d %H:%M}",
-                run.verb,
+                f"{run.verb} ({run.parent.role.words})" if run.parent else run.verb,
                 run.experiment.workload.name,
                 run.baseline.name,
                 run.candidate.name,

@@ -33,6 +33,11 @@ class SubrunRole(StrEnum):
     # (restored one). The word in what was stored before it was called so.
     REVERT_TEST = "counterproof"
 
+    @property
+    def words(self) -> str:
+        """For people: ``revert test``."""
+        return self.name.lower().replace("_", " ")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parent:

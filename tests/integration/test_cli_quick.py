@@ -14,6 +14,8 @@ pytestmark = pytest.mark.integration
 
 # What boots, connects, fetches over SSH or decides; a quarter of a second to a second together.
 BOOTS = frozenset({"libvirt", "paramiko", "cryptography"})
+# What only brings a database of an older kab to today's form.
+MIGRATES = frozenset({"alembic", "mako"})
 DECIDES = frozenset({"numpy", "scipy"})
 
 
@@ -53,5 +55,5 @@ def test_verbs_that_read_import_little(
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     loaded = done.stdout.splitlines()[-1].split()[1:]
-    assert not forbidden & set(loaded)
+    assert not (forbidden | MIGRATES) & set(loaded)
     assert len(loaded) <= most, len(loaded)

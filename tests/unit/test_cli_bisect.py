@@ -103,7 +103,10 @@ def test_report_of_a_search(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
     assert run_command(["report", run]) == ExitCode.GOOD
     assert capsys.readouterr().out == text
     assert run_command(["runs"]) == 0
-    assert "found" in capsys.readouterr().out
+    listed = capsys.readouterr().out
+    assert "found" in listed
+    assert listed.count("ab (ends)") == 1
+    assert listed.count("ab (proof)") == 2
 
 
 @pytest.mark.parametrize("max_boots", [60, 11])

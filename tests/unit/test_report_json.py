@@ -8,6 +8,7 @@ import jsonschema
 import pytest
 
 from harness.model.experiment import Arm
+from harness.model.run import Parent, SubrunRole
 from harness.model.trial import Outcome, Stage
 from harness.model.verdict import Verdict
 from harness.report.compare.json import json_schema, to_json
@@ -51,6 +52,13 @@ def test_the_schema_is_one_and_is_not_for_everything() -> None:
         break_it(broken)
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(broken, json_schema())
+
+
+def test_a_run_inside_a_search_names_it() -> None:
+    parent = Parent(run_id="20261122-0103-x9f2", role=SubrunRole.PROOF, place="3-4")
+    inside = valid(to_json(factories.run(FOUR, parent=parent), None, FOUR, METRICS))
+    assert inside["run"]["parent"] == {"run_id": "20261122-0103-x9f2", "role": "proof", "place": "3-4"}
+    assert valid(to_json(factories.run(FOUR), None, FOUR, METRICS))["run"]["parent"] is None
 
 
 def test_everything_is_in_it() -> None:

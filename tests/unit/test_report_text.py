@@ -7,6 +7,7 @@ import factories
 import pytest
 
 from harness.model.experiment import Arm
+from harness.model.run import Parent, SubrunRole
 from harness.model.trial import Outcome
 from harness.model.verdict import Verdict
 from harness.report.compare.sentences import headline
@@ -85,6 +86,13 @@ def test_the_whole_summary() -> None:
     [starred] = [line for line in text.splitlines() if line.startswith("* ")]
     assert starred.split()[1] == "write_iops"
     assert text.isascii()
+
+
+def test_a_run_inside_a_search_names_it() -> None:
+    parent = Parent(run_id="20261122-0103-x9f2", role=SubrunRole.REVERT_TEST, place="46-20")
+    inside = factories.run(FOUR, parent=parent)
+    assert re.search(r"part of +20261122-0103-x9f2, its revert test 46-20\n", summary(inside, None, FOUR, METRICS))
+    assert "part of" not in summary(factories.run(FOUR), None, FOUR, METRICS)
 
 
 def test_lines_fit_a_mail() -> None:

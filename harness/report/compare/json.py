@@ -37,6 +37,7 @@ def to_json(
             "seed": run.seed,
             "command": run.command,
             "repeat": repeat_command(run),
+            "parent": run.parent,
         },
         "experiment": run.experiment,
         "kernels": {"baseline": run.baseline, "candidate": run.candidate},

@@ -106,6 +106,7 @@ def _environment(run: Run, trials: Sequence[Trial[BlockPlace]]) -> list[str]:
         **wording.setting_lines(run.experiment),
         "in guests": "; ".join(f"{key} {common[key]}" for key in telling if key in common),
         "kab": f"{run.kab_version}, seed {run.seed}",
+        "part of": f"{run.parent.run_id}, its {run.parent.role.words} {run.parent.place}" if run.parent else "",
     }
     width = max(map(len, facts))
     lines = ["Environment"]
