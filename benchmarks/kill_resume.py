@@ -139,9 +139,8 @@ def look_at_all(searcher: Searcher, report: Report) -> None:
 def is_part(searcher: Searcher, run_id: str) -> bool:
     """Whether a run is an A/B run inside the search: there each place is measured once."""
     with contextlib.closing(sqlite3.connect(searcher.paths.database)) as connection:
-        return bool(
-            connection.execute("SELECT count(*) FROM bisection_parts WHERE part_id = ?", (run_id,)).fetchone()[0]
-        )
+        query = "SELECT count(*) FROM runs WHERE id = ? AND parent IS NOT NULL"
+        return bool(connection.execute(query, (run_id,)).fetchone()[0])
 
 
 def told(searcher: Searcher) -> list[str]:

@@ -1,7 +1,7 @@
 """The search loop: ends by A/B, then boots where they tell most, then each edge's neighbours by A/B.
 
-Every boot is stored before anything is decided from it, and every A/B run is noted before it is made: a resumed
-search is the same fold over what is stored, and no boot is lost or made twice.
+Every boot is stored before anything is decided from it, and every A/B run is stored with its place in the search: a
+resumed search is the same fold over what is stored, and no boot is lost or made twice.
 """
 
 from collections.abc import Callable, Mapping, Sequence
