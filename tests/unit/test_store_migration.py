@@ -11,7 +11,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
-from harness.report.bisectlog import read_log, write_log
+from harness.report.search.bisectlog import read_log, write_log
 from ladders import VERSIONS as KERNELS
 from ladders import World, kernel, loop, request
 from olddatabases import VERSIONS, dumped, put_old, read_then, told
