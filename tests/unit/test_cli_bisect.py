@@ -120,6 +120,10 @@ def test_report_as_one_html_file(tmp_path: Path, max_boots: int) -> None:
     assert text.count('<circle class="fast"') >= 8
     if max_boots == 60:
         assert text.count('<rect class="edge"') == 2
+    # Every boot of ends, search and proofs with its file, which is shown once.
+    assert text.count(">domain.xml</a>") == text.count('<tr id="boot-')
+    assert text.count("&lt;domain/&gt;") == 1
+    assert "fio-0.json" not in text
     other = tmp_path / "other.html"
     run_command(["report", run, "--html", str(other)])
     assert other.read_text() == text
