@@ -187,7 +187,7 @@ def test_a_history_limited_to_paths(repository: Repository) -> None:
 def test_the_mail_as_a_whole_replays(repository: Repository) -> None:
     plan = repository.plan
     told = story(plan, edges=[(4, EdgeKind.REMOVED)], boots=[7, 3, 4, 5])
-    mail = list_mail(told.run, told.evidence, told.standing, told.outcome, METRICS, subruns=told.parts)
+    mail = list_mail(told.run, told.evidence, told.standing, told.outcome, METRICS, subruns=told.subruns)
     assert f"{plan.rungs[4].commit.sha} is the first slow commit" in repository.replay(mail)
 
 
