@@ -65,8 +65,12 @@ class OpenBench:
         self._wanted = accelerator
         self._connect = connect
         self._ready: dict[Architecture, Bench] = {}
-        # What the host of the guests is, for people.
-        self.host: Mapping[str, str] = fingerprint(connection.host.root)
+        self._host = fingerprint(connection.host.root)
+
+    @property
+    def host(self) -> Mapping[str, str]:
+        """What the host of the guests is, for people."""
+        return self._host
 
     def check_request(self, request: Request) -> None:
         """Raise ConfigError where a request wants other guests than this bench makes."""
@@ -117,7 +121,7 @@ class OpenBench:
             initramfs=_initramfs(images.recipe, image),
             scratch=lambda name: lab.lease.folder(lab.paths.scratch / name),
             progress=lab.progress,
-            host=self.host,
+            host=self._host,
         )
 
     def accelerator(self, kernel: Kernel) -> Accelerator:

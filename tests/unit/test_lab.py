@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from labs import InventedBench, InventedLab
@@ -83,8 +84,13 @@ def test_one_bench_serves_many_runs(lab: Lab, benches: list[object]) -> None:
 
 
 def test_a_bench_is_not_what_another_request_wants() -> None:
+    host = SimpleNamespace(root=Path("/"), disks=lambda **_: None)
     bench = OpenBench(
-        InventedLab.of(World())(None), bench=None, hypervisor=None, connection=None, accelerator="tcg", connect="embed"
+        SimpleNamespace(lease=None),
+        connection=SimpleNamespace(host=host),
+        accelerator="tcg",
+        connect="embed",
+        destroy_data="",
     )
     for asked in (Request(), request(accel="auto"), request(accel="tcg"), request(connect="embed")):
         bench.check_request(asked)
