@@ -8,7 +8,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 
 readonly GATES=(format lint types layers docs unit integration guest)
-readonly STATIC=(harness tests benchmarks docs)
+readonly STATIC=(harness tests benchmarks examples docs)
 readonly BIN=.venv/bin
 
 run_pytest() {

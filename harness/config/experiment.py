@@ -140,10 +140,10 @@ def request_from_options(options: Mapping[str, str | Sequence[str] | None]) -> R
             raise unknown("option", key, EXPERIMENT_KEYS)
         if said is None or said == ():
             continue
-        if isinstance(said, str):
+        if key == "set":
+            values[key] = _assignments([said] if isinstance(said, str) else said, where)
+        elif isinstance(said, str):
             values[key] = Scalar(text=said, where=where)
-        elif key == "set":
-            values[key] = _assignments(said, where)
         else:
             values[key] = Items(items=tuple(Scalar(text=text, where=where) for text in said), where=where)
     return _read(values)

@@ -162,6 +162,8 @@ def test_commands_of_searches_ask_for_the_same(wanted: SearchRequest) -> None:
 
 
 def test_requests_are_read_as_options_are() -> None:
+    assert request(set={"jobs": "8", "depth": "2"}) == request(set=["jobs=8", "depth=2"])
+    assert request(set="jobs=8") == request(set=["jobs=8"])
     with pytest.raises(ConfigError, match="--margin"):
         request(margin="5x")
     with pytest.raises(ConfigError, match="latency"):
