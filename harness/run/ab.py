@@ -1,7 +1,7 @@
 """The A/B loop: which boot is next, and when to stop; resuming is the same loop over stored trials."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness.model.experiment import Arm, BlockPlace, Experiment
 from harness.model.kernel import Kernel
@@ -77,8 +77,9 @@ class AbLoop:
     def _create(self, request: AbRequest) -> Run:
         baseline, candidate = record_of(request.baseline), record_of(request.candidate)
         seed = request.experiment.seed
-        run = self.runner.new_run("ab", request, baseline=baseline, candidate=candidate, seed=seed)
-        run = replace(run, parent=request.parent)
+        run = self.runner.new_run(
+            "ab", request, baseline=baseline, candidate=candidate, seed=seed, parent=request.parent
+        )
         self.runner.store.create_run(run)
         return run
 

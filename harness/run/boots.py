@@ -18,7 +18,7 @@ from harness.interfaces import Progress, Store
 from harness.model.experiment import Experiment, Place, PlaceT, TrialSpec
 from harness.model.guest import Accelerator
 from harness.model.kernel import Kernel
-from harness.model.run import KernelRecord, Run
+from harness.model.run import KernelRecord, Parent, Run
 from harness.model.trial import Outcome, Trial
 from harness.plan import MAX_LOSSES
 
@@ -75,7 +75,14 @@ class Runner:
         return self.accelerator is Accelerator.TCG
 
     def new_run(
-        self, verb: str, asked: Asked, *, baseline: KernelRecord, candidate: KernelRecord, seed: int | None
+        self,
+        verb: str,
+        asked: Asked,
+        *,
+        baseline: KernelRecord,
+        candidate: KernelRecord,
+        seed: int | None,
+        parent: Parent | None = None,
     ) -> Run:
         """A run that is not stored yet; a `seed` of None is drawn."""
         return Run(
@@ -91,6 +98,7 @@ class Runner:
             command=asked.command,
             kab_version=__version__,
             created=datetime.now(UTC),
+            parent=parent,
         )
 
 
