@@ -3,8 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, is_dataclass, replace
-from enum import StrEnum
+from dataclasses import is_dataclass, replace
 from itertools import takewhile
 from typing import Any
 
@@ -12,6 +11,7 @@ from harness.model.experiment import Arm, BlockPlace, Experiment, RungPlace, Tri
 from harness.model.run import Parent
 from harness.model.stored import told_fields
 from harness.model.trial import Outcome, Trial
+from harness.model.verdict import Stop, StopKind
 from harness.stats.faults import counts_at_once, faulty_arms, must_stop
 
 # Losses in a row, and failures of one place in the plan each unlike the other, that a run bears.
@@ -20,23 +20,6 @@ MAX_UNLIKE_FAILURES = 4
 
 # The condition that names what a workload's templates render to.
 JOB_CONDITION = "job"
-
-
-class StopKind(StrEnum):
-    """Why no further boot is planned."""
-
-    CAP = "cap"
-    FAULT = "fault"
-    LOSSES = "losses"
-    UNSTABLE = "unstable"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Stop:
-    """The plan has no next boot."""
-
-    kind: StopKind
-    reason: str
 
 
 def experiment_digest(
@@ -128,10 +111,9 @@ def next_trial(
     """
     losses = sum(1 for _ in takewhile(lambda trial: trial.outcome is Outcome.LOST, reversed(trials[resumed:])))
     if losses >= MAX_LOSSES:
-        return Stop(kind=StopKind.LOSSES, reason=f"{losses} boots in a row were lost: {trials[-1].message}")
+        return Stop(kind=StopKind.LOSSES, count=losses, message=trials[-1].message)
     if must_stop(trials, confirm=confirm):
-        arms = " and ".join(faulty_arms(trials, confirm=confirm))
-        return Stop(kind=StopKind.FAULT, reason=f"{arms} cannot be measured")
+        return Stop(kind=StopKind.FAULT, arms=tuple(faulty_arms(trials, confirm=confirm)))
     faulty = faulty_arms(trials, confirm=confirm)
     attempts: dict[tuple[int, int], list[Trial[BlockPlace]]] = {}
     for trial in trials:
@@ -143,11 +125,10 @@ def next_trial(
                 continue
             unlike = sum(1 for trial in made if trial.outcome is not Outcome.LOST)
             if unlike >= MAX_UNLIKE_FAILURES:
-                reason = f"{unlike} boots of the {spec.place.arm} failed, each in another way: {made[-1].message}"
-                return Stop(kind=StopKind.UNSTABLE, reason=reason)
+                return Stop(kind=StopKind.UNSTABLE, count=unlike, arms=(spec.place.arm,), message=made[-1].message)
             attempt = 1 + max((trial.place.attempt for trial in made), default=-1)
             return replace(spec, place=replace(spec.place, attempt=attempt))
-    return Stop(kind=StopKind.CAP, reason=f"the cap of {max_boots} boots is reached")
+    return Stop(kind=StopKind.CAP, count=max_boots)
 
 
 def _settled(made: Sequence[Trial[BlockPlace]], *, confirm: bool) -> bool:

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from harness.errors import ExitCode
+from harness.model.experiment import Arm
+from harness.model.trial import Outcome
 
 
 class Verdict(StrEnum):
@@ -49,6 +51,83 @@ class Comparison:
     notes: tuple[str, ...] = ()
 
 
+class StopKind(StrEnum):
+    """Why no further boot is planned."""
+
+    CAP = "cap"
+    FAULT = "fault"
+    LOSSES = "losses"
+    UNSTABLE = "unstable"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stop:
+    """The plan has no next boot."""
+
+    kind: StopKind
+    # The cap, boots lost in a row, or boots that failed each in another way.
+    count: int = 0
+    # What cannot be measured.
+    arms: tuple[Arm, ...] = ()
+    # What the last of those boots said.
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmFault:
+    """A failure that counts against an arm's kernel."""
+
+    arm: Arm
+    outcome: Outcome
+    # Boots that failed so, of so many.
+    failed: int
+    boots: int
+    message: str
+
+
+class ReasonKind(StrEnum):
+    """Why a verdict is what it is."""
+
+    # Kernels fail: speed cannot be compared.
+    FAULTS = "faults"
+    # No boot gave a metric that may decide; or no block is complete yet.
+    NO_METRIC = "no-metric"
+    NO_BLOCK = "no-block"
+    # The plan has no further boot.
+    STOPPED = "stopped"
+    # The metric moved; `others` say the opposite.
+    MOVED = "moved"
+    # It agrees within the margin; `others` cannot confirm it.
+    SAME = "same"
+    # All boots are made, and nothing is decided.
+    CAP = "cap"
+    # More boots may decide: `agree` do, `others` lean towards a difference, or cannot be told yet.
+    LEANING = "leaning"
+    UNTOLD = "untold"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """Why a verdict is what it is, with what it takes to say it beside the decision's comparisons."""
+
+    kind: ReasonKind
+    # The metric that it is about, metrics that agree, and others.
+    metric: str = ""
+    agree: tuple[str, ...] = ()
+    others: tuple[str, ...] = ()
+    # The equivalence margin, a fraction. Where a witness says `same`: what `speeds` can differ by at most.
+    margin: float = 0.0
+    speeds: tuple[str, ...] = ()
+    reach: float = 0.0
+    blocks: int = 0
+    max_blocks: int = 0
+    faults: tuple[ArmFault, ...] = ()
+    # Arms that ran where the other failed.
+    ran: tuple[Arm, ...] = ()
+    stop: Stop | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What a run has decided so far."""
@@ -58,10 +137,12 @@ class Decision:
     metric: str | None
     # How it was chosen: "named by the user", "separates the arms best of 4 (error split)", ...
     how: str
-    # Why the verdict is what it is, in a sentence.
+    # Why the verdict is what it is, in a sentence: as it was stored; empty while only `why` says it.
     reason: str
     # True when sampling should stop: decided, capped, or cannot go on.
     final: bool
     comparisons: Mapping[str, Comparison] = field(default_factory=dict)
     # Complete blocks expected until a decision, for the progress display; None if unknown.
     blocks_left: int | None = None
+    # None in what was stored before it was.
+    why: Reason | None = None

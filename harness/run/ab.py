@@ -7,9 +7,10 @@ from harness.model.experiment import Arm, BlockPlace, Experiment
 from harness.model.kernel import Kernel
 from harness.model.run import Parent, Run
 from harness.model.trial import Trial
-from harness.model.verdict import Decision
+from harness.model.verdict import Decision, Stop
 from harness.model.workload import Metric
-from harness.plan import Stop, experiment_digest, next_trial
+from harness.plan import experiment_digest, next_trial
+from harness.report.decisions import decision_reason
 from harness.run.boots import Boots, Runner, record_of
 from harness.stats.decide import decide
 
@@ -92,7 +93,8 @@ class AbLoop:
                 trials, seed=boots.run.seed, max_boots=experiment.max_boots, confirm=confirm, resumed=boots.resumed
             )
             if isinstance(planned, Stop) and not decision.final:
-                decision = decide(experiment, self.metrics, trials, confirm=confirm, stopped=planned.reason)
+                decision = decide(experiment, self.metrics, trials, confirm=confirm, stopped=planned)
+            decision = replace(decision, reason=decision_reason(decision))
             if _ends_block(trials) or decision.final:
                 self.runner.progress.decided(decision)
             if decision.final or isinstance(planned, Stop):

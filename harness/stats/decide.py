@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from harness.errors import ConfigError
 from harness.model.experiment import Arm, BlockPlace, Experiment
 from harness.model.trial import Outcome, Trial
-from harness.model.verdict import Comparison, Decision, Verdict
+from harness.model.verdict import ArmFault, Comparison, Decision, Reason, ReasonKind, Stop, Verdict
 from harness.model.workload import Metric
 from harness.stats.blocks import BlockPair, complete_blocks, metrics_of, pairs_of
 from harness.stats.compare import compare, log_values, same_level, verdict_for
@@ -27,7 +27,7 @@ def decide(
     trials: Sequence[Trial[BlockPlace]],
     *,
     confirm: bool = False,
-    stopped: str = "",
+    stopped: Stop | None = None,
 ) -> Decision:
     """Decide from what is stored; may be asked after every trial without harm to the error rate.
 
@@ -83,26 +83,13 @@ def _vouching(names: Sequence[str], metrics: Mapping[str, Metric]) -> tuple[str,
     return tuple(name for name in names if not metrics[name].witness) or tuple(names)
 
 
-def _fault_reason(faulty: Mapping[Arm, Fault], healthy: frozenset[Arm]) -> str:
+def _fault_reason(faulty: Mapping[Arm, Fault], healthy: frozenset[Arm]) -> Reason:
     """Why failing kernels end the run."""
-    parts = [
-        f"the {arm} {_FAILED[fault.outcome]} in {fault.failed} of {fault.boots} boots ({fault.message})"
+    faults = (
+        ArmFault(arm=arm, outcome=fault.outcome, failed=fault.failed, boots=fault.boots, message=fault.message)
         for arm, fault in sorted(faulty.items())
-    ]
-    parts += [f"the {arm} ran" for arm in sorted(healthy - set(faulty))]
-    what = "a kernel that fails" if any(fault.outcome.is_kernel_fault for fault in faulty.values()) else "failed boots"
-    return "; ".join(parts) + f": speed cannot be compared with {what}"
-
-
-_FAILED = {
-    Outcome.BUILD_FAILED: "could not be built",
-    Outcome.BOOT_FAILED: "did not boot",
-    Outcome.CRASHED: "crashed",
-    Outcome.HUNG: "hung",
-    Outcome.CORRUPTED: "lost or changed data",
-    Outcome.WORKLOAD_FAILED: "could not run the workload",
-    Outcome.USERSPACE_DIED: "lost a program of its guest",
-}
+    )
+    return Reason(kind=ReasonKind.FAULTS, faults=tuple(faults), ran=tuple(sorted(healthy - set(faulty))))
 
 
 def _percent(fraction: float) -> str:
@@ -137,13 +124,14 @@ class _State:
             if len(pairs[name]) >= _CHOOSE_FROM_BLOCKS
         }
 
-    def conclude(self, *, stopped: str, wrong: bool) -> Decision:
+    def conclude(self, *, stopped: Stop | None, wrong: bool) -> Decision:
         """The verdict of healthy arms."""
         capped = self.complete >= self.experiment.max_boots // 2
-        over = capped or bool(stopped)
+        over = capped or stopped is not None
+        halted = Reason(kind=ReasonKind.STOPPED, stop=stopped) if stopped is not None else None
         if not self.deciding:
             missing = self.complete >= 1
-            reason = "no boot gave a metric that may decide" if missing else stopped or "no block is complete yet"
+            reason = Reason(kind=ReasonKind.NO_METRIC) if missing else halted or Reason(kind=ReasonKind.NO_BLOCK)
             return self.decision(Verdict.INCONCLUSIVE, None, reason, final=over or missing)
         moved = [name for name in self.deciding if self._verdict(name) in {Verdict.FASTER, Verdict.SLOWER}]
         if moved and not wrong:
@@ -158,16 +146,18 @@ class _State:
         if vouching and not leaning and not wrong:
             leader = min(vouching, key=lambda name: self.estimates[name].paired_error)
             return self.decision(Verdict.SAME, leader, self._same_reason(leader, equal), final=True)
-        reason = stopped or (self._cap_reason(equal) if capped else self._open_reason(equal, leaning))
+        reason = halted or (self._cap_reason(equal) if capped else self._open_reason(equal, leaning))
         return self.decision(Verdict.INCONCLUSIVE, self.leader(), reason, final=over)
 
-    def decision(self, verdict: Verdict, metric: str | None, reason: str, *, final: bool) -> Decision:
+    def decision(self, verdict: Verdict, metric: str | None, why: Reason, *, final: bool) -> Decision:
         """The decision with its comparisons."""
         return Decision(
             verdict=verdict,
             metric=metric,
             how=self._how(metric),
-            reason=reason,
+            # Only reports word it: harness.report.decisions.
+            reason="",
+            why=why,
             final=final,
             comparisons=self.comparisons,
             blocks_left=0 if final else self._blocks_left(),
@@ -217,49 +207,34 @@ class _State:
             return f"separates the arms best {split}" if best else f"the speed that separates the arms best, {split}"
         return f"nothing separates the arms; spreads least {split}"
 
-    def _interval(self, name: str) -> str:
+    def _moved_reason(self, name: str) -> Reason:
         found = self.comparisons[name]
-        if found.low is None or found.high is None:
-            return f"{found.blocks} blocks give no interval yet"
-        return f"{_percent(1 - found.error)} interval {found.low:.3f} to {found.high:.3f}, {found.blocks} blocks"
-
-    def _moved_reason(self, name: str) -> str:
-        found = self.comparisons[name]
-        reason = f"{name} is {found.ratio:.3f} times the baseline's ({self._interval(name)})"
         opposite = Verdict.SLOWER if found.verdict is Verdict.FASTER else Verdict.FASTER
-        against = [other for other in self.deciding if self._verdict(other) is opposite]
-        return f"{reason}; but {' and '.join(against)} says {opposite}" if against else reason
+        against = tuple(other for other in self.deciding if self._verdict(other) is opposite)
+        return Reason(kind=ReasonKind.MOVED, metric=name, others=against)
 
-    def _same_reason(self, name: str, equal: Sequence[str]) -> str:
-        reason = f"{name} agrees within {_percent(self.experiment.margin)} ({self._interval(name)})"
-        silent = [other for other in self.deciding if other not in equal]
-        if silent:
-            reason += f"; the verdict rests on {' and '.join(equal)}: {', '.join(silent)} cannot confirm it"
-        if name not in self.vouching:
-            reach = max(math.expm1(self._reach(speed)) for speed in self.vouching)
-            reason += f"; {' and '.join(self.vouching)} can differ by {_percent(round(reach, 3))} at most"
-        return reason
-
-    def _cap_reason(self, equal: Sequence[str]) -> str:
-        name = self.leader()
-        if name is None:
-            return f"the cap of {self.experiment.max_boots} boots is reached"
-        found = self.comparisons[name]
-        if found.low is None or found.high is None:
-            return f"{found.blocks} blocks of {name} are too few for any statement at this error"
-        margin = max(1 / found.low, found.high) - 1
-        reason = (
-            f"{found.blocks} blocks leave {name} between {found.low:.3f} and {found.high:.3f} of the baseline's; "
-            f"a margin of {_percent(margin)} would have been met"
+    def _same_reason(self, name: str, equal: Sequence[str]) -> Reason:
+        coarse = name not in self.vouching
+        return Reason(
+            kind=ReasonKind.SAME,
+            metric=name,
+            agree=tuple(equal),
+            others=tuple(other for other in self.deciding if other not in equal),
+            margin=self.experiment.margin,
+            speeds=self.vouching if coarse else (),
+            reach=max(math.expm1(self._reach(speed)) for speed in self.vouching) if coarse else 0.0,
         )
-        return f"{reason}; {' and '.join(equal)} agrees" if equal else reason
 
-    def _open_reason(self, equal: Sequence[str], leaning: Sequence[str]) -> str:
+    def _cap_reason(self, equal: Sequence[str]) -> Reason:
+        cap = self.experiment.max_boots // 2
+        return Reason(kind=ReasonKind.CAP, metric=self.leader() or "", agree=tuple(equal), max_blocks=cap)
+
+    def _open_reason(self, equal: Sequence[str], leaning: Sequence[str]) -> Reason:
         if equal and leaning:
-            return f"{' and '.join(equal)} agrees, but {', '.join(leaning)} leans towards a difference"
+            return Reason(kind=ReasonKind.LEANING, agree=tuple(equal), others=tuple(leaning))
         if equal:
-            return f"{' and '.join(equal)} agrees; {', '.join(self.vouching)} cannot be told yet"
-        return f"{self.complete} of at most {self.experiment.max_boots // 2} blocks, nothing decided"
+            return Reason(kind=ReasonKind.UNTOLD, agree=tuple(equal), others=self.vouching)
+        return Reason(kind=ReasonKind.OPEN, blocks=self.complete, max_blocks=self.experiment.max_boots // 2)
 
     def _blocks_left(self) -> int | None:
         """Blocks until the first deciding metric decides, if its location and spread stay what they are."""

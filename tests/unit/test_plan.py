@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 
 from harness.model.experiment import Arm, Experiment, TrialSpec
 from harness.model.trial import Finding, FindingKind, Outcome, Trial
+from harness.model.verdict import Stop, StopKind
 from harness.model.workload import Workload
-from harness.plan import MAX_LOSSES, Stop, StopKind, block_order, experiment_digest, next_trial, trial_specs
+from harness.plan import MAX_LOSSES, block_order, experiment_digest, next_trial, trial_specs
+from harness.report.decisions import stop_reason
 
 pytestmark = pytest.mark.unit
 
@@ -107,7 +109,7 @@ def test_a_lost_trial_is_made_again_with_the_next_attempt() -> None:
 def test_losses_in_a_row_stop_the_run_but_not_the_resumed_one() -> None:
     trials, stop = run_through(lambda spec, n: (Outcome.LOST if n >= 2 else Outcome.OK, "disk full"))
     assert stop.kind is StopKind.LOSSES
-    assert "disk full" in stop.reason
+    assert "disk full" in stop_reason(stop)
     assert len(trials) == 2 + MAX_LOSSES
     again = next_trial(trials, seed=1, max_boots=8, confirm=False, resumed=len(trials))
     assert isinstance(again, TrialSpec)

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from harness.errors import ConfigError
 from harness.model.experiment import Arm, Experiment
 from harness.model.trial import Finding, FindingKind, Outcome, Trial
-from harness.model.verdict import Verdict
+from harness.model.verdict import Stop, StopKind, Verdict
 from harness.model.workload import Direction, Metric, Workload
 from harness.plan import trial_specs
+from harness.report.decisions import decision_reason
 from harness.stats.blocks import boot_value, complete_blocks, pairs_of
 from harness.stats.decide import decide
 
@@ -123,8 +124,8 @@ def test_same_needs_a_speed_that_says_so_and_names_those_that_cannot() -> None:
         found for found in (decide(AUTO, METRICS, trials_of(n, equal)) for n in range(4, 21)) if found.final
     )
     assert (decision.verdict, decision.metric) == (Verdict.SAME, "write_iops")
-    assert "rests on write_iops and queue_depth" in decision.reason
-    assert "clat_p99 cannot confirm" in decision.reason
+    assert "rests on write_iops and queue_depth" in decision_reason(decision)
+    assert "clat_p99 cannot confirm" in decision_reason(decision)
 
 
 def test_a_witness_alone_does_not_make_kernels_the_same() -> None:
@@ -132,10 +133,10 @@ def test_a_witness_alone_does_not_make_kernels_the_same() -> None:
     experiment = replace(AUTO, max_boots=16)
     early, late = (decide(experiment, METRICS, trials_of(blocks, noisy)) for blocks in (6, 8))
     assert not early.final
-    assert "queue_depth agrees; write_iops, clat_p99 cannot be told yet" in early.reason
+    assert "queue_depth agrees; write_iops, clat_p99 cannot be told yet" in decision_reason(early)
     assert (late.final, late.verdict) == (True, Verdict.INCONCLUSIVE)
     assert late.metric in {"write_iops", "clat_p99"}
-    assert "would have been met; queue_depth agrees" in late.reason
+    assert "would have been met; queue_depth agrees" in decision_reason(late)
     # With the speeds known to lie within three margins, a witness may say it; how far they may be off is said too.
     quieter = {**noisy, "write_iops": (300.0, 300.0, 0.03), "clat_p99": (9e3, 9e3, 0.04)}
     found = next(
@@ -144,7 +145,7 @@ def test_a_witness_alone_does_not_make_kernels_the_same() -> None:
         if decision.final
     )
     assert (found.verdict, found.metric) == (Verdict.SAME, "queue_depth")
-    assert "write_iops, clat_p99 cannot confirm it; write_iops and clat_p99 can differ by 1" in found.reason
+    assert "write_iops, clat_p99 cannot confirm it; write_iops and clat_p99 can differ by 1" in decision_reason(found)
     # Named by the user, a witness may decide: then that is the question.
     named = replace(AUTO, metric="queue_depth")
     assert decide(named, METRICS, trials_of(8, noisy)).verdict is Verdict.SAME
@@ -155,7 +156,7 @@ def test_same_never_comes_while_a_speed_leans() -> None:
     experiment = replace(AUTO, max_boots=14)
     early = decide(experiment, METRICS, trials_of(6, leaning, seed=6))
     assert not early.final
-    assert "leans" in early.reason
+    assert "leans" in decision_reason(early)
     late = decide(experiment, METRICS, trials_of(7, leaning, seed=6))
     assert (late.final, late.verdict) == (True, Verdict.INCONCLUSIVE)
 
@@ -164,7 +165,9 @@ def test_metrics_that_contradict_are_said() -> None:
     torn = {"write_iops": (100.0, 300.0, 0.02), "clat_p99": (3e3, 9e3, 0.03), "queue_depth": (1.0, 1.0, 0.5)}
     decision = decide(AUTO, METRICS, trials_of(6, torn))
     assert decision.final
-    assert "but clat_p99 says slower" in decision.reason or "but write_iops says faster" in decision.reason
+    assert "but clat_p99 says slower" in decision_reason(decision) or "but write_iops says faster" in decision_reason(
+        decision
+    )
 
 
 def test_progress_before_and_after_a_choice() -> None:
@@ -183,13 +186,15 @@ def test_the_cap_ends_it_with_the_margin_that_would_have_been_met() -> None:
     noisy = {"write_iops": (300.0, 310.0, 0.3)}
     decision = decide(NAMED, METRICS, trials_of(20, noisy))
     assert (decision.verdict, decision.final, decision.blocks_left) == (Verdict.INCONCLUSIVE, True, 0)
-    assert "a margin of" in decision.reason
+    assert "a margin of" in decision_reason(decision)
 
 
 def test_a_stopped_run_is_final_and_says_why() -> None:
-    decision = decide(NAMED, METRICS, trials_of(2, LOCK), stopped="3 boots in a row were lost: disk full")
+    decision = decide(
+        NAMED, METRICS, trials_of(2, LOCK), stopped=Stop(kind=StopKind.LOSSES, count=3, message="disk full")
+    )
     assert (decision.verdict, decision.final) == (Verdict.INCONCLUSIVE, True)
-    assert "disk full" in decision.reason
+    assert "disk full" in decision_reason(decision)
 
 
 @pytest.mark.parametrize("outcome", [Outcome.WORKLOAD_FAILED, Outcome.USERSPACE_DIED])
@@ -198,7 +203,7 @@ def test_a_reason_accuses_no_kernel_of_what_is_not_its_fault(outcome: Outcome) -
     bad = failed(by_arm(trials, Arm.CANDIDATE), outcome)
     decision = decide(AUTO, METRICS, [by_arm(trials, Arm.BASELINE), bad, bad])
     assert decision.verdict is Verdict.INCONCLUSIVE
-    assert decision.reason.endswith("the baseline ran: speed cannot be compared with failed boots")
+    assert decision_reason(decision).endswith("the baseline ran: speed cannot be compared with failed boots")
 
 
 @pytest.mark.parametrize("outcome", [Outcome.CRASHED, Outcome.BOOT_FAILED, Outcome.CORRUPTED])
@@ -209,8 +214,8 @@ def test_a_kernel_that_fails_is_never_faster_slower_or_same(outcome: Outcome, ar
     bad = failed(by_arm(trials[-2:], arm), outcome)
     decision = decide(AUTO, METRICS, [*(t for t in trials if t.spec != bad.spec), bad])
     assert (decision.verdict, decision.final) == (Verdict.INCONCLUSIVE, True)
-    assert f"the {arm}" in decision.reason
-    assert "1 of 6 boots" in decision.reason
+    assert f"the {arm}" in decision_reason(decision)
+    assert "1 of 6 boots" in decision_reason(decision)
 
 
 def test_corruption_forbids_a_verdict_even_before_the_other_arm_has_run() -> None:
@@ -231,8 +236,8 @@ def test_the_same_failing_kernel_in_both_arms_ends_the_run() -> None:
     first, second = (replace(trial, kernel_digest="k") for trial in trials_of(1, LOCK))
     decision = decide(AUTO, METRICS, [failed(first, Outcome.CRASHED), failed(second, Outcome.CRASHED)], confirm=True)
     assert decision.final
-    assert "baseline" in decision.reason
-    assert "candidate" in decision.reason
+    assert "baseline" in decision_reason(decision)
+    assert "candidate" in decision_reason(decision)
 
 
 def test_unknown_and_missing_metrics() -> None:
@@ -240,4 +245,4 @@ def test_unknown_and_missing_metrics() -> None:
         decide(replace(AUTO, metric="iosp"), METRICS, [])
     decision = decide(replace(AUTO, metric="cpu_per_io"), METRICS, trials_of(1, LOCK))
     assert decision.final
-    assert "no boot gave" in decision.reason
+    assert "no boot gave" in decision_reason(decision)

@@ -13,6 +13,7 @@ from harness.render import render
 from harness.report import wording
 from harness.report.attachments import Attachment, attachments
 from harness.report.compare import charts, sentences
+from harness.report.decisions import decision_reason
 from harness.report.metricrows import Effect, MetricRow, WitnessRow, effect_of, figure, metric_row, witness_rows
 from harness.report.numbers import seconds
 from harness.stats.blocks import complete_blocks
@@ -53,6 +54,7 @@ class Page:
     sign: str
     kind: str
     claim: str
+    why: str
     effect: Effect | None
     # Where a witness decides: the speed that goes with it.
     second: str
@@ -98,6 +100,7 @@ def _page(
         sign=_SIGNS[decision.verdict] if decision else "…",
         kind=str(decision.verdict) if decision else "open",
         claim=sentences.claim(run, decision),
+        why=decision_reason(decision) if decision else "",
         effect=effect_of(leading),
         second=wording.effect(second) if second else "",
         counts=_counts(trials),

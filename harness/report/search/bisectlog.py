@@ -34,6 +34,7 @@ from harness.model.workload import Metric
 from harness.parse.experimentjson import experiment_from_json, experiment_to_json
 from harness.parse.foreign import printable
 from harness.parse.plainjson import canonical, from_plain, to_plain
+from harness.report.decisions import decision_reason
 from harness.stats.decide import decide
 
 _FIRST = "# kab bisect log, version 2"
@@ -144,6 +145,7 @@ def read_log(text: str, metrics: Mapping[str, Metric]) -> Evidence:
     decision = read.decided.get("ends")
     if decision is None and ends and read.searched:
         decision = decide(read.experiment, metrics, ends, confirm=read.confirm)
+        decision = replace(decision, reason=decision_reason(decision))
     return Evidence(
         plan=read.plan,
         experiment=read.experiment,

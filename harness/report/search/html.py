@@ -15,6 +15,7 @@ from harness.model.workload import Metric
 from harness.render import render
 from harness.report import wording
 from harness.report.attachments import Attachment, attachments
+from harness.report.decisions import decision_reason
 from harness.report.metricrows import Effect, MetricRow, effect_of, metric_row
 from harness.report.numbers import NOTHING, number, scale_for, seconds
 from harness.report.search import charts, rungs, sentences, suspects
@@ -270,7 +271,7 @@ def _proof(edge: Edge, decision: Decision | None) -> str:
     leading = wording.deciding(decision)
     said = f"A/B says {edge.verdict}, run {edge.proof_run}"
     if leading is None:
-        return f"{said}: {decision.reason}"
+        return f"{said}: {decision_reason(decision)}"
     blocks, boots = wording.counted(leading.blocks, "block"), wording.counted(2 * leading.blocks, "boot")
     return f"{said}, {blocks} ({boots})"
 

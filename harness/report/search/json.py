@@ -17,6 +17,7 @@ from harness.model.verdict import Comparison, Decision
 from harness.model.workload import Metric
 from harness.parse.plainjson import to_plain
 from harness.report import wording
+from harness.report.decisions import decision_reason
 from harness.report.jsonparts import comparison_json, finite, load_schema, metrics_json, trial_json
 from harness.report.search.gaps import gap_sentence
 from harness.report.search.gitbisectlog import git_bisect_log
@@ -168,7 +169,7 @@ def _decision(decision: Decision | None, metrics: Mapping[str, Metric]) -> dict[
         "verdict": decision.verdict,
         "metric": decision.metric,
         "how": decision.how,
-        "reason": decision.reason,
+        "reason": decision_reason(decision),
         "comparisons": [comparison_json(one, metrics.get(one.metric)) for one in found],
     }
 

@@ -19,6 +19,7 @@ from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
 from harness.parse.foreign import printable
 from harness.report import wording
+from harness.report.decisions import decision_reason
 from harness.report.layout import wrap
 from harness.report.search import rungs, suspects
 from harness.report.search.gaps import gap_sentence
@@ -278,7 +279,7 @@ def _proof(edge: Edge, decision: Decision, names: tuple[str, str], mail: _Mail) 
     if not edge.proven:
         what = f"NOT proven (A/B says {edge.verdict}): {what.lower()}"
     against = f"{names[1]} against {names[0]}"
-    return wrap(f"{what}, {against}: {'; '.join(told) or decision.reason}.", width=WIDTH)
+    return wrap(f"{what}, {against}: {'; '.join(told) or decision_reason(decision)}.", width=WIDTH)
 
 
 def _witnesses(mail: _Mail, decision: Decision) -> list[str]:

@@ -17,6 +17,7 @@ from harness.model.bisection import (
 from harness.model.verdict import Comparison, Decision, Verdict
 from harness.model.workload import Metric
 from harness.report import wording
+from harness.report.decisions import decision_reason
 from harness.report.numbers import number, scale_for
 from harness.report.search import rungs
 from harness.report.search.reasons import blocked_reason, next_reason, skip_reason
@@ -121,7 +122,7 @@ def proof(edge: Edge, decision: Decision | None, metrics: Mapping[str, Metric]) 
         return "Proof: none was made"
     leading = wording.deciding(decision)
     word = "proven" if edge.proven else f"NOT proven, A/B says {edge.verdict}"
-    effect = f"{medians(leading, metrics)}; {wording.figures(leading)}" if leading else decision.reason
+    effect = f"{medians(leading, metrics)}; {wording.figures(leading)}" if leading else decision_reason(decision)
     return f"Proof: {word}: {effect.removeprefix('; ')}; A/B run {edge.proof_run}"
 
 
@@ -177,7 +178,7 @@ def ends(evidence: Evidence) -> str:
     if decision is None:
         return ""
     leading = wording.deciding(decision)
-    figures = wording.figures(leading) if leading else decision.reason
+    figures = wording.figures(leading) if leading else decision_reason(decision)
     return f"{rungs.name(plan.rungs[-1])} against {rungs.name(plan.rungs[0])}: {decision.verdict}: {figures}"
 
 

@@ -1,0 +1,107 @@
+"""Why a verdict is what it is, in a sentence; and why no further boot is made."""
+
+from harness.model.trial import Outcome
+from harness.model.verdict import Comparison, Decision, Reason, ReasonKind, Stop, StopKind, Verdict
+
+_FAILED = {
+    Outcome.BUILD_FAILED: "could not be built",
+    Outcome.BOOT_FAILED: "did not boot",
+    Outcome.CRASHED: "crashed",
+    Outcome.HUNG: "hung",
+    Outcome.CORRUPTED: "lost or changed data",
+    Outcome.WORKLOAD_FAILED: "could not run the workload",
+    Outcome.USERSPACE_DIED: "lost a program of its guest",
+}
+
+
+def decision_reason(decision: Decision) -> str:
+    """As it was stored, or from its kind."""
+    why = decision.why
+    if decision.reason or why is None:
+        return decision.reason
+    found = decision.comparisons.get(why.metric)
+    match why.kind:
+        case ReasonKind.FAULTS:
+            return _faults(why)
+        case ReasonKind.NO_METRIC:
+            return "no boot gave a metric that may decide"
+        case ReasonKind.NO_BLOCK:
+            return "no block is complete yet"
+        case ReasonKind.STOPPED:
+            assert why.stop is not None, "see harness.stats.decide"
+            return stop_reason(why.stop)
+        case ReasonKind.MOVED:
+            assert found is not None, "see harness.stats.decide"
+            return _moved(why, found)
+        case ReasonKind.SAME:
+            assert found is not None, "see harness.stats.decide"
+            return _same(why, found)
+        case ReasonKind.CAP:
+            return _capped(why, found)
+        case ReasonKind.LEANING:
+            return f"{' and '.join(why.agree)} agrees, but {', '.join(why.others)} leans towards a difference"
+        case ReasonKind.UNTOLD:
+            return f"{' and '.join(why.agree)} agrees; {', '.join(why.others)} cannot be told yet"
+        case ReasonKind.OPEN:
+            return f"{why.blocks} of at most {why.max_blocks} blocks, nothing decided"
+
+
+def stop_reason(stop: Stop) -> str:
+    """Why the plan has no next boot."""
+    match stop.kind:
+        case StopKind.CAP:
+            return f"the cap of {stop.count} boots is reached"
+        case StopKind.FAULT:
+            return f"{' and '.join(stop.arms)} cannot be measured"
+        case StopKind.LOSSES:
+            return f"{stop.count} boots in a row were lost: {stop.message}"
+        case StopKind.UNSTABLE:
+            return f"{stop.count} boots of the {stop.arms[0]} failed, each in another way: {stop.message}"
+
+
+def _faults(why: Reason) -> str:
+    parts = [
+        f"the {fault.arm} {_FAILED[fault.outcome]} in {fault.failed} of {fault.boots} boots ({fault.message})"
+        for fault in why.faults
+    ]
+    parts += [f"the {arm} ran" for arm in why.ran]
+    what = "a kernel that fails" if any(fault.outcome.is_kernel_fault for fault in why.faults) else "failed boots"
+    return "; ".join(parts) + f": speed cannot be compared with {what}"
+
+
+def _moved(why: Reason, found: Comparison) -> str:
+    reason = f"{found.metric} is {found.ratio:.3f} times the baseline's ({_interval(found)})"
+    opposite = Verdict.SLOWER if found.verdict is Verdict.FASTER else Verdict.FASTER
+    return f"{reason}; but {' and '.join(why.others)} says {opposite}" if why.others else reason
+
+
+def _same(why: Reason, found: Comparison) -> str:
+    reason = f"{found.metric} agrees within {_percent(why.margin)} ({_interval(found)})"
+    if why.others:
+        reason += f"; the verdict rests on {' and '.join(why.agree)}: {', '.join(why.others)} cannot confirm it"
+    if why.speeds:
+        reason += f"; {' and '.join(why.speeds)} can differ by {_percent(round(why.reach, 3))} at most"
+    return reason
+
+
+def _capped(why: Reason, found: Comparison | None) -> str:
+    if found is None:
+        return f"the cap of {2 * why.max_blocks} boots is reached"
+    if found.low is None or found.high is None:
+        return f"{found.blocks} blocks of {found.metric} are too few for any statement at this error"
+    margin = max(1 / found.low, found.high) - 1
+    reason = (
+        f"{found.blocks} blocks leave {found.metric} between {found.low:.3f} and {found.high:.3f} of the baseline's; "
+        f"a margin of {_percent(margin)} would have been met"
+    )
+    return f"{reason}; {' and '.join(why.agree)} agrees" if why.agree else reason
+
+
+def _interval(found: Comparison) -> str:
+    if found.low is None or found.high is None:
+        return f"{found.blocks} blocks give no interval yet"
+    return f"{_percent(1 - found.error)} interval {found.low:.3f} to {found.high:.3f}, {found.blocks} blocks"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.4g} %"
