@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from harness.errors import ExitCode
 from harness.model.experiment import Arm
+from harness.model.stored import LATER
 from harness.model.trial import Outcome
 
 
@@ -145,4 +146,4 @@ class Decision:
     # Complete blocks expected until a decision, for the progress display; None if unknown.
     blocks_left: int | None = None
     # None in what was stored before it was.
-    why: Reason | None = None
+    why: Reason | None = field(default=None, metadata={LATER: True})

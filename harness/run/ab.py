@@ -1,7 +1,7 @@
 """The A/B loop: which boot is next, and when to stop; resuming is the same loop over stored trials."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.model.experiment import Arm, BlockPlace, Experiment
 from harness.model.kernel import Kernel
