@@ -2,8 +2,9 @@
 
 import contextlib
 import logging
+import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from secrets import token_hex
 
@@ -30,9 +31,20 @@ _LOCK_TIMEOUT_S = 1800.0
 class ImageStore:
     """Guest root images of an architecture in the cache; safe under two processes at once."""
 
-    def __init__(self, paths: Paths, *, recipe: Recipe | None = None, architecture: Architecture | None = None) -> None:
-        """`recipe`: the one that kab ships unless given; `architecture`: that of this host."""
+    def __init__(
+        self,
+        paths: Paths,
+        *,
+        recipe: Recipe | None = None,
+        architecture: Architecture | None = None,
+        environment: Mapping[str, str] = os.environ,
+    ) -> None:
+        """`recipe`: the one that kab ships unless given; `architecture`: that of this host.
+
+        `environment`: variables that name Debian's mirrors.
+        """
         self._folder = paths.images
+        self._environment = environment
         self.architecture = architecture or host_architecture()
         self.recipe = load_recipe() if recipe is None else recipe
 
@@ -104,7 +116,7 @@ class ImageStore:
         building = self._folder / f"{_BUILDING}-{token_hex(4)}"
         try:
             building.mkdir(parents=True)
-            build_root(self.recipe, building, find_mirrors(), self.architecture)
+            build_root(self.recipe, building, find_mirrors(environment=self._environment), self.architecture)
             root = building / ROOT_FILE
             # Left out for x86-64, as it was when there was no other.
             kind = [] if self.architecture == X86_64 else [self.architecture.name]

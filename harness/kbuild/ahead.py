@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,8 +23,9 @@ class BuildAhead:
     process, however that ends.
     """
 
-    def __init__(self) -> None:
-        """Nothing is started yet."""
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        """Nothing is started yet; `environment` is that of the builds."""
+        self._environment = environment
         self._running: process.Process | None = None
         self._spec = ""
         self._wanted: list[str] = []
@@ -78,6 +79,7 @@ class BuildAhead:
         self._running = process.spawn(
             ["setpriv", "--pdeathsig", "KILL", "--", "nice", "-n", _NICE, *_KAB_BUILD, upcoming],
             new_session=True,
+            env=self._environment,
         )
 
     def _is_running(self) -> bool:

@@ -1,6 +1,7 @@
 """From a kernel spec to a kernel in the cache, whatever source it is of."""
 
-from collections.abc import Callable, Iterator, Sequence
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -31,11 +32,12 @@ class KernelLibrary:
         paths: Paths,
         *,
         sources: Sequence[registry.SourceMaker] | None = None,
+        environment: Mapping[str, str] = os.environ,
         progress: FetchProgress = lambda _name, _done, _total: None,
         building: BuildProgress = lambda _name, _done, _total, _file: None,
         note: Callable[[str], None] = lambda _sentence: None,
     ) -> None:
-        """`sources`: those of the registry unless given.
+        """`sources`: those of the registry unless given; `environment`: variables that say where they fetch from.
 
         `progress` is told about downloads, `building` about builds, `note` in sentences about the rest.
         """
@@ -46,6 +48,7 @@ class KernelLibrary:
             note=note,
             progress=progress,
             building=building,
+            environment=environment,
             resolve=self.resolve,
         )
         self._around = around

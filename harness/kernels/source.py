@@ -5,7 +5,7 @@ A new kind of source is a module (or a folder) with a class that has what ``Kern
 (the cache, and how a kernel gets in), ``assemble`` (from packages or files to a kernel), ``intake`` (what may come in).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
@@ -34,6 +34,8 @@ class Surroundings:
     note: Callable[[str], None]
     progress: FetchProgress
     building: BuildProgress
+    # Variables that say where sources fetch from.
+    environment: Mapping[str, str]
     # The kernel of a spec of any source, for one that has another do the work.
     resolve: Callable[[str], Kernel]
 

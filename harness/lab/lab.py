@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from harness.config import Request, Settings, load_settings
+from harness.config.settings import variable_of
 from harness.host.architecture import host_architecture
 from harness.host.leases import Lease, reclaim
 from harness.host.paths import Paths, default_paths, settings_file
@@ -73,6 +74,26 @@ class Lab:
                 for folder in self.kernels.prune_builds(self.settings.cache_limit_bytes):
                     self.progress.note(f"removed the build folder {folder}: the cache is over its limit")
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """This process's variables, but for those that the settings and folders here speak for: as these say.
+
+        It is passed to what fetches, and to processes of kab's own; ``os.environ`` stays what it was.
+        """
+        here = {
+            "KAB_CACHE_DIR": str(self.paths.cache),
+            "KAB_STATE_DIR": str(self.paths.state),
+            **{
+                variable_of(key): str(value)
+                for key, value in (
+                    ("cache_limit", self.settings.cache_limit_bytes),
+                    ("debian_mirror", self.settings.debian_mirror or ""),
+                    ("debian_security_mirror", self.settings.debian_security_mirror or ""),
+                )
+            },
+        }
+        return {**os.environ, **here}
+
     # What is kept.
 
     @cached_property
@@ -100,6 +121,7 @@ class Lab:
                 progress=self.progress.download,
                 building=self.progress.building,
                 note=self.progress.note,
+                environment=self.environment,
             )
         )
 
@@ -112,7 +134,7 @@ class Lab:
         """Guest root images of an architecture."""
         from harness.images.store import ImageStore
 
-        return ImageStore(self.paths, architecture=architecture)
+        return ImageStore(self.paths, architecture=architecture, environment=self.environment)
 
     def resolve(self, spec: str) -> Kernel:
         """The kernel of a spec, fetched or built where it is not in the cache. Raises as KernelLibrary.resolve."""
@@ -132,7 +154,7 @@ class Lab:
         from harness.doctor import examine
         from harness.guest.accelerator import remembered_accelerator
 
-        return examine(self.paths, remembered=lambda: remembered_accelerator(self.paths))
+        return examine(self.paths, environment=self.environment, remembered=lambda: remembered_accelerator(self.paths))
 
     # What is done.
 

@@ -121,7 +121,7 @@ def search(
         )
         if stored is not None and asked.digest != stored[0].digest:
             raise _differs(stored[0].id, _differences(stored[0].conditions, asked.conditions, "host"))
-        with BuildAhead() as ahead:
+        with BuildAhead(lab.environment) as ahead:
             loop = _loop(lab, opened, asked, ahead)
             return replace(loop, tree=tree).execute(asked)
 

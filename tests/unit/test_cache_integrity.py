@@ -206,7 +206,7 @@ def test_a_flipped_bit_of_the_guest_image(tmp_path, monkeypatch, name):
         (out / "packages.txt").write_text("a=1\n")
 
     monkeypatch.setattr("harness.images.store.build_root", build_root)
-    monkeypatch.setattr("harness.images.store.find_mirrors", lambda: None)
+    monkeypatch.setattr("harness.images.store.find_mirrors", lambda **_: None)
     store, told = ImageStore(Paths(cache=tmp_path, state=tmp_path / "state")), []
     image = store.ensure(told.append)
     assert store.damage(image) == ()

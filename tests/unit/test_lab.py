@@ -14,7 +14,7 @@ from harness.cli.ab import ab
 from harness.cli.bisect import run as bisect_run
 from harness.cli.bisect import search_request
 from harness.config import Settings, build_experiment, load_workloads, request_from_options
-from harness.errors import ConfigError
+from harness.errors import ConfigError, HostError
 from harness.host.paths import Paths
 from harness.lab import Lab, Request, request
 from harness.lab.bench import OpenBench
@@ -108,13 +108,30 @@ def test_a_stored_accelerator_is_asked_for_again(lab: Lab, benches: list[dict[st
 def test_settings_and_folders_are_passed_and_not_put_into_the_environment(tmp_path: Path) -> None:
     before = dict(os.environ)
     paths = Paths(cache=tmp_path / "c", state=tmp_path / "s")
-    settings = Settings(debian_mirror="http://mirror.example/debian")
+    settings = Settings(debian_mirror="http://127.0.0.1:9/debian")
     with Lab(settings=settings, paths=paths) as lab:
         assert lab.store.runs() == []
         assert lab.kernels.cached() == []
         assert lab.images.all() == []
+        told = lab.environment
+        mirror = next(check for check in lab.examine() if check.name == "mirror")
     assert dict(os.environ) == before
+    assert told["KAB_DEBIAN_MIRROR"] == settings.debian_mirror
+    assert told["KAB_CACHE_DIR"] == str(paths.cache)
+    assert settings.debian_mirror in mirror.detail
     assert paths.database.is_file()
+
+
+def test_what_is_fetched_comes_from_the_mirror_of_the_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KAB_DEBIAN_MIRROR", "http://127.0.0.1:8/debian")
+    (tmp_path / "settings.yaml").write_text("debian_mirror: http://127.0.0.1:9/debian\n")
+    # The variable speaks over the file, and settings that are given over both.
+    for lab, port in ((Lab(), 8), (Lab(settings=Settings(debian_mirror="http://127.0.0.1:7/debian")), 7)):
+        with lab, pytest.raises(HostError, match=f"127.0.0.1:{port}"):
+            lab.resolve("debian:6.12")
+    monkeypatch.delenv("KAB_DEBIAN_MIRROR")
+    with Lab() as lab, pytest.raises(HostError, match=r"127\.0\.0\.1:9"):
+        lab.resolve("debian:6.12")
 
 
 def test_ab_runs_inside_a_search_can_be_made_again(lab: Lab) -> None:

@@ -6,6 +6,7 @@ import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,12 +55,11 @@ _PREFIX = "linux-"
 _PARTS = ("linux-image-", "linux-binary-", "linux-modules-", "linux-base-")
 
 
-def debian_settings(environment: Mapping[str, str] | None = None) -> AptSettings:
+def debian_settings(environment: Mapping[str, str] = os.environ) -> AptSettings:
     """The host's mirrors, Debian's keyring, and all suites or those of ``KAB_DEBIAN_SUITES``.
 
     Raises ConfigError, HostError when the host names no Debian mirror.
     """
-    environment = os.environ if environment is None else environment
     named = environment.get(SUITES_VARIABLE, "").split() or [*_SUITES, *_UNRELEASED, *_SECURITY_SUITES]
     return AptSettings(
         mirrors=aptsources.find_mirrors(environment=environment),
@@ -88,12 +88,17 @@ class DebianLists:
         self,
         paths: Paths,
         *,
-        settings: Callable[[], AptSettings] = debian_settings,
+        settings: Callable[[], AptSettings] | None = None,
+        environment: Mapping[str, str] = os.environ,
         note: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`settings` is asked only when APT is needed; `note` is told, in sentences, what takes time."""
+        """`settings`, those that the variables in `environment` make unless given, are asked only when APT is needed.
+
+        `note` is told, in sentences, what takes time.
+        """
         self._paths = paths
-        self._settings = settings
+        self._environment = environment
+        self._settings = settings or partial(debian_settings, environment)
         self._note = note
         self._indexes: dict[str, _Index] = {}
 
@@ -167,7 +172,7 @@ class DebianLists:
         file = self._root(architecture) / _INDEX_FILE
         try:
             content = json.loads(file.read_bytes())
-            if content["schema"] == _INDEX_SCHEMA and content["key"] == _key():
+            if content["schema"] == _INDEX_SCHEMA and content["key"] == self._key():
                 self._indexes[architecture.name] = _Index(
                     catalogue=_from_json(content), written=float(content["written"]), key=content["key"]
                 )
@@ -178,7 +183,7 @@ class DebianLists:
         return self._indexes.get(architecture.name)
 
     def _write(self, catalogue: Catalogue, architecture: Architecture) -> _Index:
-        index = _Index(catalogue=catalogue, written=time.time(), key=_key())
+        index = _Index(catalogue=catalogue, written=time.time(), key=self._key())
         content = {
             "schema": _INDEX_SCHEMA,
             "written": index.written,
@@ -190,10 +195,9 @@ class DebianLists:
         write_atomically(self._root(architecture) / _INDEX_FILE, json.dumps(content).encode())
         return index
 
-
-def _key() -> str:
-    names = (aptsources.MIRROR_VARIABLE, aptsources.SECURITY_VARIABLE, SUITES_VARIABLE)
-    return "\n".join(os.environ.get(name, "") for name in names)
+    def _key(self) -> str:
+        names = (aptsources.MIRROR_VARIABLE, aptsources.SECURITY_VARIABLE, SUITES_VARIABLE)
+        return "\n".join(self._environment.get(name, "") for name in names)
 
 
 def _from_json(content: Mapping[str, Any]) -> Catalogue:

@@ -28,7 +28,7 @@ class DebianSource:
     def __init__(self, around: Surroundings) -> None:
         self._around = around
         self._shelf = around.shelf
-        self._lists = DebianLists(around.paths, note=around.note)
+        self._lists = DebianLists(around.paths, environment=around.environment, note=around.note)
 
     @property
     def flavours(self) -> tuple[str, ...]:
