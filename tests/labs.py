@@ -10,11 +10,11 @@ from ladders import World, changes, kernel, plan
 from harness.config import Request
 from harness.interfaces import Progress
 from harness.lab.lab import Lab
-from harness.model.experiment import Experiment
+from harness.model.experiment import Experiment, TrialSpec
 from harness.model.guest import Accelerator
 from harness.model.history import Ladder, Rung, Step
 from harness.model.kernel import AvailableKernel, Kernel
-from harness.model.trial import Stage
+from harness.model.trial import Stage, Trial
 from harness.run.answer import TreeLister
 
 
@@ -67,8 +67,15 @@ class InventedBench:
     def conditions(self, kernel: Kernel) -> dict[str, str]:
         return {"accelerator": self._accelerator}
 
-    def trials(self, kernel: Kernel, on_stage: Callable[[Stage], None]) -> World:
-        return self._world
+    def trials(self, kernel: Kernel, on_stage: Callable[[Stage], None]) -> Callable[..., Trial]:
+        def trial(asked: Experiment, spec: TrialSpec, booted: Kernel) -> Trial:
+            for stage in (Stage.DISKS, Stage.BOOT, Stage.WARMUP, Stage.MEASURE):
+                on_stage(stage)
+            made = self._world(asked, spec, booted)
+            on_stage(Stage.SHUTDOWN)
+            return made
+
+        return trial
 
 
 class InventedLab(Lab):

@@ -125,22 +125,16 @@ def verify(specs: tuple[str, ...], every: bool) -> int:
     """
     from harness.cli.lab import open_lab
     from harness.errors import ExitCode
-    from harness.kernels.cache import listed
 
     if specs and every:
         raise click.UsageError("SPEC and --all exclude one another.")
     told: list[tuple[str, str, str]] = []
     with make_progress(ProgressMode.LINES) as progress, open_lab(progress) as lab:
-        for found in lab.kernels.verify(specs):
-            state = f"damaged: {listed(found.damaged)}" if found.damaged else "fine"
-            if found.damaged:
+        for found in lab.verify(specs):
+            state = f"damaged: {found.damage}" if found.damage else "fine"
+            if found.damage:
                 state += "; removed" if found.removed else "; another kab uses it: end that one, and verify again"
-            told.append((found.release or "(unknown)", found.digest[:16], state))
-        for image in lab.images.all() if not specs else ():
-            damaged = lab.images.damage(image)
-            if damaged:
-                lab.images.remove(image)
-            told.append((image.name, "", f"damaged: {listed(damaged)}; removed" if damaged else "fine"))
+            told.append((found.name, found.digest[:16], state))
     table = new_table("kernel or image", "digest", "state")
     for row in told:
         table.add_texts(*row)

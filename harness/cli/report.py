@@ -23,35 +23,26 @@ MOST_RUNS = 1_000_000
 def runs(limit: int) -> None:
     """List the stored runs; those that cannot be read are named below the others."""
     from harness.cli.lab import open_lab
-    from harness.store.damage import DamagedError
 
-    damaged: list[DamagedError] = []
     with open_lab() as lab:
-        found = lab.store.runs(limit)
-        damaged += lab.store.damaged(limit)
-        if not found and not damaged:
-            click.echo("No runs are stored yet; `kab ab BASELINE CANDIDATE` makes one.", err=True)
-            return
-        table = new_table("run", "created", "verb", "workload", "baseline", "candidate", "verdict")
-        for run in found:
-            try:
-                decision, outcome = lab.store.decision(run.id), lab.store.bisections.outcome(run.id)
-                ended = str(decision.verdict if decision else outcome.answer if outcome else "unfinished")
-            except DamagedError as error:
-                damaged.append(error)
-                ended = "damaged"
-            table.add_texts(
-                run.id,
-                f"{run.created.astimezone():%Y-%m-%d %H:%M}",
-                f"{run.verb} ({run.parent.role.words})" if run.parent else run.verb,
-                run.experiment.workload.name,
-                run.baseline.name,
-                run.candidate.name,
-                ended,
-            )
-        if found:
-            print_table(table)
-    for told in damaged:
+        listing = lab.runs(limit)
+    if not listing.runs and not listing.damaged:
+        click.echo("No runs are stored yet; `kab ab BASELINE CANDIDATE` makes one.", err=True)
+        return
+    table = new_table("run", "created", "verb", "workload", "baseline", "candidate", "verdict")
+    for run, ended in listing.runs:
+        table.add_texts(
+            run.id,
+            f"{run.created.astimezone():%Y-%m-%d %H:%M}",
+            f"{run.verb} ({run.parent.role.words})" if run.parent else run.verb,
+            run.experiment.workload.name,
+            run.baseline.name,
+            run.candidate.name,
+            ended,
+        )
+    if listing.runs:
+        print_table(table)
+    for told in listing.damaged:
         click.echo(f"kab: {printable(told.message)}\n{told.remedy}", err=True)
 
 

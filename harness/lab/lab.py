@@ -5,7 +5,7 @@ answers at once.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from harness.kernels.library import KernelLibrary
     from harness.lab.bench import OpenBench
     from harness.lab.boot import Booted
+    from harness.lab.listings import RunListing, Verified
     from harness.lab.ranges import BuildOptions
     from harness.lab.reports import RunReport, SearchReport
     from harness.lab.search import SearchRequest
@@ -266,6 +267,21 @@ class Lab:
         return self.resolve(built_spec(spec, options or BuildOptions()))
 
     # What is told.
+
+    def runs(self, limit: int = 20) -> "RunListing":
+        """The newest runs, with how each ended; those that cannot be read are told apart."""
+        from harness.lab.listings import list_runs
+
+        return list_runs(self, limit)
+
+    def verify(self, specs: Sequence[str] = ()) -> "Iterator[Verified]":
+        """Read all content of the kernels of `specs`, else of the whole cache, images too; remove what is damaged.
+
+        Raises ConfigError (a kernel is not in the cache), HostError.
+        """
+        from harness.lab.listings import verify
+
+        return verify(self, specs)
 
     def report(self, run_id: str = "last") -> "RunReport | SearchReport":
         """The report of a stored run, by its id or the beginning of one. Raises ConfigError."""

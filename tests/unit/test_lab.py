@@ -16,6 +16,7 @@ from harness.cli.bisect import search_request
 from harness.config import Settings, build_experiment, load_workloads, request_from_options
 from harness.errors import ConfigError, HostError
 from harness.host.paths import Paths
+from harness.kbuild.ahead import BuildAhead
 from harness.lab import Lab, Request, request
 from harness.lab.bench import OpenBench
 from harness.lab.ranges import BuildOptions
@@ -147,6 +148,23 @@ def test_ab_runs_inside_a_search_can_be_made_again(lab: Lab) -> None:
         assert words.accelerator == "tcg"
         assert build_experiment(words, load_workloads()) == subrun.experiment
     assert run.command == search_command(wanted)
+
+
+def test_builds_stand_still_while_a_guest_measures(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[str] = []
+
+    class Ahead(BuildAhead):
+        def hold(self) -> None:
+            told.append("hold")
+
+        def release(self) -> None:
+            told.append("release")
+
+    monkeypatch.setattr("harness.lab.search.BuildAhead", Ahead)
+    lab.search(SearchRequest(ends=("debian:6.1", "debian:7.3")))
+    boots = len(told) // 5
+    assert boots >= 8
+    assert told == ["release", "release", "hold", "hold", "release"] * boots
 
 
 SEARCHES = (

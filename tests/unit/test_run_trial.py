@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import factories
@@ -84,6 +85,19 @@ def test_a_boot_that_goes_well(tmp_path: Path) -> None:
     # The display is told of every stage, but of the connection, which is known afterwards.
     assert list(dict.fromkeys(stage for _, stage, _ in shown.told)) == [s for s in STAGES if s is not Stage.CONNECT]
     assert {name for name, _, _ in shown.told} == {factories.named(spec)}
+
+
+def test_what_must_stand_still_while_a_guest_measures_hears_of_each_stage(tmp_path: Path) -> None:
+    """By the bench itself, whatever is shown: `shown` is told afterwards."""
+    host, shown, heard = FakeHost(tmp_path), Stages(), []
+
+    def on_stage(stage: Stage) -> None:
+        assert len(shown.told) == len(heard)
+        heard.append(stage)
+
+    run_trial(replace(host.bench(shown), on_stage=on_stage), EXPERIMENT, SPEC, KERNEL)
+    assert heard == [stage for _, stage, _ in shown.told]
+    assert heard.count(Stage.MEASURE) >= 3
 
 
 @pytest.mark.parametrize(("error", "outcome"), OF_A_GUEST, ids=lambda value: type(value).__name__)
