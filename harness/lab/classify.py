@@ -10,7 +10,7 @@ from harness.model.verdict import Decision
 from harness.parse.units import fraction_text
 from harness.run.classify import ClassifyLoop, KnownSides, check_conditions, sides_of_ab, sides_of_search
 from harness.run.evidence import stored_evidence
-from harness.workloads.registry import METRICS
+from harness.workloads.registry import metrics_of
 
 if TYPE_CHECKING:
     from harness.lab.lab import Lab
@@ -55,5 +55,7 @@ def _known_sides(lab: "Lab", like: str) -> KnownSides:
     stored = lab.store.run(like)
     plan = lab.store.bisections.plan(stored.id)
     if plan is None:
-        return sides_of_ab(stored, lab.store.decision(stored.id), METRICS)
-    return sides_of_search(stored, stored_evidence(lab.store, lab.store.bisections, stored, plan), METRICS)
+        return sides_of_ab(stored, lab.store.decision(stored.id), metrics_of(stored.experiment.workload))
+    return sides_of_search(
+        stored, stored_evidence(lab.store, lab.store.bisections, stored, plan), metrics_of(stored.experiment.workload)
+    )

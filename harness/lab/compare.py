@@ -7,7 +7,7 @@ from harness.lab.bench import OpenBench, check_job, require_one_architecture, ru
 from harness.model.run import Run
 from harness.model.verdict import Decision
 from harness.run.ab import AbLoop, AbRequest
-from harness.workloads.registry import METRICS
+from harness.workloads.registry import metrics_of
 
 if TYPE_CHECKING:
     from harness.lab.lab import Lab
@@ -30,7 +30,7 @@ def compare(
     require_one_architecture(baseline, candidate)
     with lab.bench_for(request, bench, destroy_data) as opened:
         opened.check(experiment)
-        return AbLoop(runner=runner(lab, opened, baseline), metrics=METRICS).execute(
+        return AbLoop(runner=runner(lab, opened, baseline), metrics=metrics_of(experiment.workload)).execute(
             AbRequest(
                 experiment=experiment,
                 baseline=baseline,

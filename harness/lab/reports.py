@@ -1,7 +1,7 @@
 """What is told of a stored run: as text, as one HTML file, as JSON, of a search as a mail, too."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,11 +11,12 @@ from harness.model.experiment import BlockPlace, PlaceT
 from harness.model.run import Run, SubrunRole
 from harness.model.trial import Trial, written
 from harness.model.verdict import Decision
+from harness.model.workload import Metric
 from harness.report.attachments import ATTACHMENTS
 from harness.report.compare.html import to_html
 from harness.report.compare.json import to_json
 from harness.report.compare.text import summary
-from harness.workloads.registry import METRICS
+from harness.workloads.registry import metrics_of
 
 if TYPE_CHECKING:
     from harness.bisect.evidence import Evidence
@@ -35,22 +36,27 @@ class RunReport:
     store: "SqlStore"
 
     @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """What the run's workload may yield, in the order to show it in."""
+        return metrics_of(self.run.experiment.workload)
+
+    @property
     def exit_code(self) -> ExitCode:
         """The verdict's status."""
         return self.decision.verdict.exit_code if self.decision else ExitCode.CANNOT_TELL
 
     def text(self) -> str:
         """The summary for a terminal."""
-        return summary(self.run, self.decision, _shown(self.run), METRICS)
+        return summary(self.run, self.decision, _shown(self.run), self.metrics)
 
     def json(self) -> str:
         """The whole result as JSON."""
-        return json.dumps(to_json(self.run, self.decision, _shown(self.run), METRICS), indent=1) + "\n"
+        return json.dumps(to_json(self.run, self.decision, _shown(self.run), self.metrics), indent=1) + "\n"
 
     def html(self) -> str:
         """The whole result as one page."""
         whole = self.store.with_artifacts(self.run, ATTACHMENTS)
-        return to_html(whole, self.decision, _shown(whole), METRICS)
+        return to_html(whole, self.decision, _shown(whole), self.metrics)
 
 
 def _shown(run: Run) -> list[Trial[BlockPlace]]:
@@ -73,6 +79,11 @@ class SearchReport:
         return self.search.run
 
     @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """What the search's workload may yield, in the order to show it in."""
+        return metrics_of(self.run.experiment.workload)
+
+    @property
     def exit_code(self) -> ExitCode:
         """The answer's status."""
         return self.outcome.answer.exit_code if self.outcome else ExitCode.CANNOT_TELL
@@ -81,20 +92,20 @@ class SearchReport:
         """The summary for a terminal."""
         from harness.report.search.text import bisection_summary
 
-        return bisection_summary(self.run, self.search.evidence, self.standing, self.outcome, METRICS)
+        return bisection_summary(self.run, self.search.evidence, self.standing, self.outcome, self.metrics)
 
     def json(self) -> str:
         """The whole search as JSON."""
         from harness.report.search.json import search_to_json
 
-        told = search_to_json(self.run, self.search.evidence, self.standing, self.outcome, METRICS)
+        told = search_to_json(self.run, self.search.evidence, self.standing, self.outcome, self.metrics)
         return json.dumps(told, indent=1) + "\n"
 
     def html(self) -> str:
         """The whole search as one page."""
         from harness.report.search.html import bisection_html
 
-        return bisection_html(self.run, self._with_files(), self.standing, self.outcome, METRICS)
+        return bisection_html(self.run, self._with_files(), self.standing, self.outcome, self.metrics)
 
     def _with_files(self) -> "Evidence":
         """The evidence with the files of its boots that a page shows."""
@@ -117,7 +128,7 @@ class SearchReport:
 
         evidence = self.search.evidence
         subruns = {subrun.run_id: self.store.run(subrun.run_id) for subrun, _, _ in evidence.proofs}
-        return list_mail(self.run, evidence, self.standing, self.outcome, METRICS, subruns=subruns)
+        return list_mail(self.run, evidence, self.standing, self.outcome, self.metrics, subruns=subruns)
 
 
 def report(lab: "Lab", run_id: str) -> RunReport | SearchReport:

@@ -41,7 +41,7 @@ from harness.parse.plainjson import to_plain
 from harness.parse.units import fraction_text, parse_fraction
 from harness.run.ab import AbLoop
 from harness.run.bisect import BisectLoop, BisectRequest
-from harness.workloads.registry import METRICS
+from harness.workloads.registry import metrics_of
 
 if TYPE_CHECKING:
     from harness.lab.lab import Lab
@@ -192,7 +192,9 @@ def _loop(lab: "Lab", bench: OpenBench, asked: BisectRequest, ahead: BuildAhead)
             ahead.release()
 
     return BisectLoop(
-        ab=AbLoop(runner=runner(lab, bench, asked.first, on_stage=on_stage), metrics=METRICS),
+        ab=AbLoop(
+            runner=runner(lab, bench, asked.first, on_stage=on_stage), metrics=metrics_of(asked.experiment.workload)
+        ),
         bisections=lab.store.bisections,
         resolve=resolve,
         changes=lab.kernels.changes,

@@ -11,7 +11,7 @@ from harness.errors import ConfigError
 from harness.model.bisection import BisectionOutcome, BisectionPlan, Mark, SearchView
 from harness.model.run import Run
 from harness.run.evidence import stored_evidence
-from harness.workloads.registry import METRICS
+from harness.workloads.registry import metrics_of
 
 if TYPE_CHECKING:
     from harness.lab.lab import Lab
@@ -35,7 +35,7 @@ class StoredSearch:
 
     def standing(self) -> Standing:
         """What follows from what was booted."""
-        return stand(self.evidence, METRICS)
+        return stand(self.evidence, metrics_of(self.evidence.experiment.workload))
 
     def view(self) -> SearchView:
         """Where it stands, for displays."""
@@ -85,8 +85,8 @@ def replay(log: str) -> Iterator[SearchView]:
     """The search of a log again, without a boot: where it stood after each step. Raises ConfigError."""
     from harness.report.search.bisectlog import read_log, steps_of
 
-    for step in steps_of(read_log(log, METRICS)):
-        yield view_of(step.plan, stand(step, METRICS))
+    for step in steps_of(read_log(log)):
+        yield view_of(step.plan, stand(step, metrics_of(step.experiment.workload)))
 
 
 def skip(lab: "Lab", spec: str, *, undo: bool, reason: str) -> tuple[Run, str]:

@@ -179,7 +179,7 @@ def test_a_log_replays_to_the_same_search(tmp_path: Path, capsys: pytest.Capture
     with SqlStore(tmp_path / "state" / "results.sqlite") as store:
         stored = store.run(run)
         evidence = stored_evidence(store, store.bisections, stored, store.bisections.plan(run))
-    again = read_log(log, METRICS)
+    again = read_log(log)
     assert stand(again, METRICS) == stand(evidence, METRICS)
     assert write_log(run, again) == log
     # Each step chose what was booted then.
@@ -202,7 +202,7 @@ def test_a_log_replays_to_the_same_search(tmp_path: Path, capsys: pytest.Capture
 )
 def test_logs_that_are_none(text: str, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
-        read_log(text, METRICS)
+        read_log(text)
 
 
 def test_a_log_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -210,7 +210,7 @@ def test_a_log_that_was_cut_off_is_read_as_far_as_it_goes(tmp_path: Path, capsys
     run_command(["bisect", "log"])
     lines = capsys.readouterr().out.splitlines(keepends=True)
     for stop in range(5, len(lines)):
-        stand(read_log("".join(lines[:stop]), METRICS), METRICS)
+        stand(read_log("".join(lines[:stop])), METRICS)
 
 
 def test_another_experiment_is_not_resumed() -> None:

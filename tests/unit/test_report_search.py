@@ -138,7 +138,7 @@ class TestLog:
             marks=(Mark(rung=22, skip=True, reason="by hand", after_trials=2),),
         )
         log = write_log("some-run", evidence)
-        again = read_log(log, METRICS)
+        again = read_log(log)
         assert again.identical_builds == evidence.identical_builds
         assert again.marks == evidence.marks
         assert [part for part, _, _ in again.proofs] == [part for part, _, _ in evidence.proofs]
@@ -164,7 +164,7 @@ class TestLog:
             == "crashed in 2 of 3 boots: the kernel crashed in measure"
         )
         log = write_log("some-run", evidence)
-        again = read_log(log, METRICS)
+        again = read_log(log)
         assert list(map(signature_of, again.trials[:3])) == list(map(signature_of, crashed))
         assert stand(again, METRICS) == stand(evidence, METRICS)
         # With one of the two alike taken away nothing is proven: a replay shows that too.
@@ -178,7 +178,7 @@ class TestLog:
         rotten = replace(
             both.evidence.trials[1], outcome=Outcome.CORRUPTED, message="the checksum differs: é # \"quoted\"",
         )  # fmt: skip
-        again = read_log(write_log("some-run", replace(both.evidence, trials=(rotten,))), METRICS)
+        again = read_log(write_log("some-run", replace(both.evidence, trials=(rotten,))))
         (read,) = again.trials
         assert (read.message, read.samples, read.outcome) == (rotten.message, rotten.samples, rotten.outcome)
 
@@ -187,7 +187,7 @@ class TestLog:
         old = log.replace("version 2", "version 1")
         old += 'boot search 20.0.0 candidate crashed 77ab01 "it broke" # 7.2\n'
         old += 'boot search 21.0.0 candidate corrupted 77ab02 {"queue_depth": [3.0, 3.1]} # 7.2\n'
-        read = read_log(old, METRICS)
+        read = read_log(old)
         assert read.trials[0].samples == both.evidence.trials[1].samples
         assert read.trials[1].message == "it broke"
         assert read.trials[2].samples == {"queue_depth": (3.0, 3.1)}

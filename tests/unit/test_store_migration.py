@@ -131,11 +131,11 @@ def test_searches_stand_where_they_stood(second: Path) -> None:
 
 def test_logs_of_searches_are_read() -> None:
     for expected in read_then(2)["searches"].values():
-        read = read_log(expected["log"], METRICS)
+        read = read_log(expected["log"])
         assert shown(read) == then_shown(expected["view"])
         assert write_log("x", read).splitlines()[2:] == expected["log"].splitlines()[2:]
     for expected in read_then(1)["searches"].values():
-        read = read_log(expected["log"], METRICS)
+        read = read_log(expected["log"])
         assert read.plan == from_plain(BisectionPlan, expected["plan"])
         proofs = [(part["role"], part["before"], part["after"]) for part in expected["parts"]]
         assert {(str(part.role), part.before, part.after) for part, _, _ in read.proofs} <= set(map(tuple, proofs))

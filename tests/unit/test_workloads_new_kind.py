@@ -18,6 +18,7 @@ import pytest
 
 from harness.config import build_experiment, load_workload, request_from_options
 from harness.errors import ConfigError, DataError, WorkloadError
+from harness.lab.reports import RunReport
 from harness.model.experiment import Arm, Experiment
 from harness.model.guest import AttachedDisk, CommandResult
 from harness.model.trial import Outcome, Stage, Trial
@@ -86,7 +87,10 @@ class Turns:
 
     def job(self, workload: Workload, templates: Templates, *, directory: str, seed: int) -> GuestJob:
         (sound,) = workload.own["sound"]
-        script = f"echo turns=$((TOY_SPEED + ({seed} + RANDOM) % 20))\necho {sound} >&2\nexit ${{TOY_STATUS:-0}}\n"
+        script = (
+            f"echo turns=$((TOY_SPEED + ({seed} + RANDOM) % 20))\necho oil_thin=2\n"
+            f"echo {sound} >&2\nexit ${{TOY_STATUS:-0}}\n"
+        )
         return GuestJob(
             prepare='echo ready > "$work"/prepared',
             iterate=Step(command='{ grep -q ready "$work"/prepared && bash "$work"/wheel; }', longest_s=1.0),
@@ -103,11 +107,11 @@ class Turns:
         return False
 
     def read(self, ran: Ran) -> Reading:
-        turns = re.fullmatch(r"turns=(\d+)", ran.output)
+        turns = re.fullmatch(r"turns=(\d+)\noil_thin=(\d+)", ran.output)
         if ran.status or not turns:
             raise WorkloadError(f"the wheel broke with status {ran.status}")
         return Reading(
-            samples={"turns": float(turns[1]), "squeaks": float(len(ran.errors.split()))},
+            samples={"turns": float(turns[1]), "oil_thin": float(turns[2]), "squeaks": float(len(ran.errors.split()))},
             done=WorkDone(ios=int(turns[1])),
             facts={"turns": "wheel 2.0"},
         )
@@ -364,9 +368,12 @@ def test_its_runs_are_compared_stored_and_shown(tmp_path: Path) -> None:
         store.finish(run.id, decision)
         stored = store.run(run.id)
         shown = store.decision(run.id)
+        told = RunReport(run=stored, decision=shown, store=store).text()
     assert stored.experiment == experiment
     assert [trial.samples for trial in stored.trials] == [trial.samples for trial in trials]
     text = summary(stored, shown, stored.trials, metrics)
+    assert text == told
+    assert re.search(r"^  oil_thin +ml +2.00 +2.00 .* same", text, re.MULTILINE), "declared by the file alone"
     assert re.search(r"^\* turns +1/s +10[01]\d +20[01]\d .* faster", text, re.MULTILINE), text
     assert "pulses_per_turn" in text
     assert "turns wheel 2.0" in text

@@ -19,7 +19,7 @@ Version 1 had no identical builds and revert tests, and of boots that failed eit
 """
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -30,12 +30,12 @@ from harness.model.experiment import Arm, BlockPlace, Experiment, Place, RungPla
 from harness.model.run import SubrunRole
 from harness.model.trial import Finding, Outcome, Trial, placed
 from harness.model.verdict import Decision
-from harness.model.workload import Metric
 from harness.parse.experimentjson import experiment_from_json, experiment_to_json
 from harness.parse.foreign import printable
 from harness.parse.plainjson import canonical, from_plain, to_plain
 from harness.report.decisions import decision_reason
 from harness.stats.decide import decide
+from harness.workloads.registry import metrics_of
 
 _FIRST = "# kab bisect log, version 2"
 _READABLE = frozenset({"# kab bisect log, version 1", _FIRST})
@@ -125,7 +125,7 @@ class _Read:
     identical_builds: list[IdenticalBuild] = field(default_factory=list)
 
 
-def read_log(text: str, metrics: Mapping[str, Metric]) -> Evidence:
+def read_log(text: str) -> Evidence:
     """The inverse of `write_log`; logs that were cut off are read as far as they go. Raises ConfigError with the line.
 
     The ends of a log without their decision are decided anew.
@@ -144,6 +144,7 @@ def read_log(text: str, metrics: Mapping[str, Metric]) -> Evidence:
     ends = tuple(read.boots.get("ends", ()))
     decision = read.decided.get("ends")
     if decision is None and ends and read.searched:
+        metrics = metrics_of(read.experiment.workload)
         decision = decide(read.experiment, metrics, ends, confirm=read.confirm)
         decision = replace(decision, reason=decision_reason(decision))
     return Evidence(
