@@ -15,6 +15,9 @@ from harness.workloads.registry import metrics_of
 if TYPE_CHECKING:
     from harness.lab.lab import Lab
 
+# Of one reference in a row; a `git bisect run` makes some twenty.
+_MOST_CLASSIFICATIONS = 10_000
+
 
 def classify(
     lab: "Lab",
@@ -52,10 +55,22 @@ def classify(
 
 def _known_sides(lab: "Lab", like: str) -> KnownSides:
     """The fast and the slow side of a stored run. Raises ConfigError where it has none."""
-    stored = lab.store.run(like)
+    stored = _reference(lab, like)
     plan = lab.store.bisections.plan(stored.id)
     if plan is None:
         return sides_of_ab(stored, lab.store.decision(stored.id), metrics_of(stored.experiment.workload))
     return sides_of_search(
         stored, stored_evidence(lab.store, lab.store.bisections, stored, plan), metrics_of(stored.experiment.workload)
+    )
+
+
+def _reference(lab: "Lab", like: str) -> Run:
+    """The stored run `like`; "last" is the newest that is no classification itself: it can be said again."""
+    if like != "last":
+        return lab.store.run(like)
+    for run in lab.store.runs(_MOST_CLASSIFICATIONS):
+        if run.parent is None and run.verb != "test":
+            return lab.store.run(run.id)
+    raise ConfigError(
+        "there is no run to be like yet", remedy="`kab ab` or `kab bisect` makes one; `kab runs` lists them."
     )

@@ -139,8 +139,8 @@ class Boots(Generic[_PlaceT]):
         return kept
 
     def whole(self) -> Run:
-        """The run with these trials."""
-        return replace(self.run, trials=tuple(self.trials))
+        """The run as it is stored by now: its state, when it ended, and these trials without artifacts."""
+        return self.runner.store.run(self.run.id)
 
     def _bear_losses(self) -> None:
         new = reversed(self.trials[self.resumed :])

@@ -23,6 +23,7 @@ from harness.lab.ranges import BuildOptions
 from harness.lab.search import SearchRequest, search_command
 from harness.model.bisection import Answer, EdgeWish
 from harness.model.guest import Accelerator
+from harness.model.run import RunState
 from harness.model.verdict import Verdict
 
 pytestmark = pytest.mark.unit
@@ -82,6 +83,28 @@ def test_one_bench_serves_many_runs(lab: Lab, benches: list[object]) -> None:
     assert benches == [{"accelerator": "tcg"}]
     lab.compare(SLOWER)
     assert len(benches) == 2
+
+
+def test_the_run_that_is_returned_is_the_one_that_is_stored(lab: Lab) -> None:
+    """Its report as JSON said that it was open."""
+    run, _ = lab.compare(SLOWER)
+    assert run == lab.store.run(run.id)
+    assert run.state is RunState.FINISHED
+    assert run.finished is not None
+
+
+def test_the_last_run_to_be_like_is_no_classification(lab: Lab) -> None:
+    compared, _ = lab.compare(SLOWER)
+    for _ in range(2):
+        run, decision = lab.classify("debian:6.12.90-2", like="last")
+        assert decision.verdict is Verdict.SLOWER
+        assert run.verb == "test"
+        assert compared.id in decision.how
+
+
+def test_there_may_be_no_run_to_be_like(lab: Lab) -> None:
+    with pytest.raises(ConfigError, match="no run to be like"):
+        lab.classify("debian:6.12.90-2", like="last")
 
 
 def test_a_bench_is_not_what_another_request_wants() -> None:
