@@ -11,8 +11,9 @@ import zstandard
 
 from harness.model.experiment import BlockPlace
 from harness.model.run import Run
+from harness.model.verdict import Decision
 from harness.parse.experimentjson import experiment_to_json
-from harness.parse.plainjson import to_plain
+from harness.parse.plainjson import from_plain, to_plain
 from harness.store import SqlStore
 
 DATA = Path(__file__).parent / "data" / "store"
@@ -30,8 +31,10 @@ def put_old(version: int, path: Path) -> Path:
 
 
 def read_then(version: int) -> dict[str, Any]:
-    """What the code of that time read."""
+    """What the code of that time read; decisions as today's, with new fields as where nothing is stored of them."""
     found: dict[str, Any] = json.loads(_unpacked(f"version-{version}.json.zst"))
+    for run in found["runs"].values():
+        run["decision"] = None if run["decision"] is None else from_plain(Decision, run["decision"])
     return found
 
 
@@ -78,5 +81,5 @@ def told(store: SqlStore, run: Run) -> dict[str, Any]:
             }
             for trial in run.trials
         ],
-        "decision": to_plain(store.decision(run.id)),
+        "decision": store.decision(run.id),
     }  # fmt: skip

@@ -126,14 +126,14 @@ def test_searches_stand_where_they_stood(second: Path) -> None:
             assert plan is not None
             evidence = stored_evidence(store, store.bisections, run, plan)
             assert shown(evidence) == then_shown(expected["view"])
-            assert write_log(name, evidence) == expected["log"]
+            assert read_log(write_log(name, evidence)) == read_log(expected["log"])
 
 
 def test_logs_of_searches_are_read() -> None:
     for expected in read_then(2)["searches"].values():
         read = read_log(expected["log"])
         assert shown(read) == then_shown(expected["view"])
-        assert write_log("x", read).splitlines()[2:] == expected["log"].splitlines()[2:]
+        assert read_log(write_log("x", read)) == read
     for expected in read_then(1)["searches"].values():
         read = read_log(expected["log"])
         assert read.plan == from_plain(BisectionPlan, expected["plan"])
