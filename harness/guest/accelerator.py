@@ -71,7 +71,7 @@ def require_native(host: QemuHost, architecture: Architecture) -> None:
         raise ConfigError(
             f"KVM runs guests of the host's own architecture only: {host.name} is {host.machine()}, the kernel is for "
             f"{architecture}",
-            remedy="Leave out --accelerator, or name a host of that architecture with --connect.",
+            remedy="Leave out `--accel kvm`, or name a host of that architecture with --connect.",
         )
 
 

@@ -85,6 +85,7 @@ def domain_xml(plan: BootPlan, parts: DomainParts) -> str:
         memory_mib=plan.guest.memory_mib,
         vcpus=plan.guest.vcpus,
         architecture=architecture,
+        gic=None if kvm else architecture.emulated_gic,
         kernel=plan.kernel,
         initramfs=parts.initramfs,
         cmdline=kernel_cmdline(plan),

@@ -24,6 +24,9 @@ class Architecture:
     machine_type: str
     # Whether libvirt describes the machine to the kernel by ACPI; else by a device tree, for ACPI would want firmware.
     acpi: bool
+    # Version of the interrupt controller in emulated guests, where it is to be chosen: QEMU's own choice for arm64, 2,
+    # bears 8 processors. Under KVM it is the host's.
+    emulated_gic: int | None = None
     # The kernel's first serial port, and what libvirt calls it.
     console: str
     serial: str
@@ -42,6 +45,11 @@ class Architecture:
     kbuild: str
     kbuild_target: str
     kbuild_image: PurePosixPath
+
+    @property
+    def kbuild_folder(self) -> str:
+        """Its folder in a kernel tree: "arch/x86"."""
+        return "/".join(self.kbuild_image.parts[:2])
 
     def __str__(self) -> str:
         return self.name
@@ -78,6 +86,7 @@ ARM64 = Architecture(
     emulator_package="qemu-system-arm",
     machine_type="virt",
     acpi=False,
+    emulated_gic=3,
     console="ttyAMA0",
     serial="system-serial",
     emulated_cpu="cortex-a72",

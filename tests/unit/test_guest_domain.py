@@ -70,13 +70,14 @@ def test_an_arm64_guest_has_what_that_machine_has() -> None:
     assert kind.attrib == {"arch": "aarch64", "machine": "virt"}
     assert document.findtext("devices/emulator") == "/usr/bin/qemu-system-aarch64"
     # ACPI would need firmware, which a kernel that is booted directly does without.
-    assert document.find("features") is None
+    assert [element.tag for element in document.findall("features/*")] == ["gic"]
     assert document.find("clock/timer") is None
     words = (document.findtext("os/cmdline") or "").split()
     assert words[0] == "console=ttyAMA0"
     assert not {"tsc=reliable", "no_timer_check"}.intersection(words)
     on_kvm = replace(PLANS["arm64"], accelerator=Accelerator.KVM)
     assert "<cpu mode='host-passthrough'" in domain_xml(on_kvm, PARTS)
+    assert "<gic" not in domain_xml(on_kvm, PARTS)
 
 
 def test_names_are_escaped() -> None:
