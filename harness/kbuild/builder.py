@@ -16,7 +16,7 @@ from harness.host.probes import BUILD_TOOLS
 from harness.kbuild.compiler import Compiler, choose_compiler
 from harness.kbuild.configure import LINE_CHARS, KconfigError, configure, failure_of
 from harness.kbuild.folder import BuildFolder, cannot_write, folder_lock
-from harness.kbuild.make import Make, find_ccache
+from harness.kbuild.make import BUILT, Make, find_ccache
 from harness.kbuild.recipe import Recipe, read_recipe
 from harness.model.source import BuildSettings, Commit
 from harness.parse.foreign import printable
@@ -25,8 +25,15 @@ from harness.parse.fragment import config_values, tree_version
 _LOCK_TIMEOUT_S = 7200.0
 # Raise when the same recipe, tree and compiler give another image.
 _SCHEME = "1"
-_KCONFIG_INPUT = ("Kconfig", "scripts/Kconfig", "kernel/configs/", "arch/x86/configs/", "scripts/kconfig/", "Makefile")
-_IMAGE = Path("arch/x86/boot/bzImage")
+_KCONFIG_INPUT = (
+    "Kconfig",
+    "scripts/Kconfig",
+    "kernel/configs/",
+    f"{BUILT.kbuild_folder}/configs/",
+    "scripts/kconfig/",
+    "Makefile",
+)
+_IMAGE = Path(BUILT.kbuild_image)
 
 # Told (what is built, files made so far, files of the last whole build or 0, the last file).
 BuildProgress = Callable[[str, int, int, str], None]
@@ -84,7 +91,7 @@ class Builder:
         """
         recipe = read_recipe(settings)
         version = tree_version(repository.text(commit.sha, "Makefile") or "")
-        if version is None and repository.text(commit.sha, "arch/x86/Kconfig") is None:
+        if version is None and repository.text(commit.sha, f"{BUILT.kbuild_folder}/Kconfig") is None:
             raise NoKernelError(
                 f"{printable(str(repository.tree))} holds no Linux at {commit.short} ({printable(commit.title)}): its "
                 "Makefile tells no version",
@@ -166,7 +173,8 @@ class Builder:
 
     def _make(self, request: BuildRequest, make: Make, config: str) -> tuple[str, ...]:
         folder = make.folder
-        targets = ("bzImage", "modules") if config_values(config).get("MODULES") == "y" else ("bzImage",)
+        image = (BUILT.kbuild_target,)
+        targets = (*image, "modules") if config_values(config).get("MODULES") == "y" else image
         first = not (folder.objects / _IMAGE).exists()
         total = int(folder.read("steps") or 0) if first else 0
         name = f"{request.commit.short} {printable(request.commit.title)}"

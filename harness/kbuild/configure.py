@@ -3,10 +3,10 @@
 import os
 import re
 from collections.abc import Iterator, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from harness.errors import HostError, NoKernelError
-from harness.kbuild.make import Make
+from harness.kbuild.make import BUILT, Make
 from harness.kbuild.recipe import Recipe
 from harness.model.source import MICRO
 from harness.parse.buildlog import Blame, first_failure
@@ -94,7 +94,7 @@ def _kconfig_files(source: Path) -> Iterator[str]:
         if folder == str(source):
             folders[:] = [name for name in folders if name not in {"Documentation", "tools", "samples"}]
         if folder == str(source / "arch"):
-            folders[:] = ["x86"]
+            folders[:] = [PurePosixPath(BUILT.kbuild_folder).name]
         for name in names:
             if name.startswith("Kconfig"):
                 yield (Path(folder) / name).read_text(errors="replace")

@@ -12,7 +12,11 @@ from harness.host import process
 from harness.host.leases import Lease
 from harness.kbuild.compiler import Compiler
 from harness.kbuild.folder import BuildFolder
+from harness.model.arch import X86_64
 from harness.parse.buildlog import step_of
+
+# What kernels are built for: another architecture would want a cross compiler.
+BUILT = X86_64
 
 # Builds give way to guests that measure.
 _NICE = "10"
@@ -48,7 +52,7 @@ class Make:
             f"--jobs={processors()}",
             "--output-sync=target",
             f"O={output}",
-            "ARCH=x86_64",
+            f"ARCH={BUILT.kbuild}",
             f"CC={compiler}",
             f"HOSTCC={compiler}",
             # Set, though empty: nothing is put behind the release because the work tree is one of git's.
