@@ -12,7 +12,7 @@ from harness.model.bisection import EdgeWish
 from harness.model.guest import MIB
 
 if TYPE_CHECKING:
-    from harness.lab.search import SearchRequest
+    from harness.lab.searchrequest import SearchRequest
 
 EPILOG = """\b
 On a search that is running or done; RUN is the beginning of its id, else the newest:
@@ -118,7 +118,7 @@ def search_request(ends: tuple[str, ...], file: str | None, options: dict[str, A
     """What the words of a search ask for. Raises UsageError, ConfigError."""
     from harness.config import find_experiment, load_experiment, request_from_options
     from harness.lab.ranges import BuildOptions
-    from harness.lab.search import SearchRequest
+    from harness.lab.searchrequest import SearchRequest
 
     said = {name: options.pop(name) for name in _OF_SEARCH}
     configs = said.pop("config_diff")

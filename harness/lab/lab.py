@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from harness.lab.listings import RunListing, Verified
     from harness.lab.ranges import BuildOptions
     from harness.lab.reports import RunReport, SearchReport
-    from harness.lab.search import SearchRequest
     from harness.lab.searches import StoredSearch
+    from harness.lab.searchrequest import SearchRequest
     from harness.model.bisection import BisectionOutcome
     from harness.model.check import Check
     from harness.model.run import Run

@@ -18,7 +18,7 @@ from harness.cli.live import LiveProgress
 from harness.cli.progress import JsonProgress, LineProgress
 from harness.errors import ConfigError, ExitCode
 from harness.host.locks import try_lock
-from harness.lab import search
+from harness.lab.resuming import refuse_another
 from harness.model.bisection import BisectionPlan
 from harness.model.experiment import Experiment
 from harness.model.guest import Accelerator
@@ -219,10 +219,10 @@ def test_another_experiment_is_not_resumed() -> None:
     other: Experiment = request(metric="write_iops").experiment
     stored = (make_run(wanted.experiment), run_plan)
     with pytest.raises(ConfigError, match=r"--metric auto \(now write_iops\)"):
-        search._refuse_another(stored, other, run_plan)
+        refuse_another(stored, other, run_plan)
     with pytest.raises(ConfigError, match=r"--confidence 99% \(now 90%\)"):
-        search._refuse_another(stored, wanted.experiment, plan(confidence=0.9))
-    search._refuse_another(stored, wanted.experiment, plan())
+        refuse_another(stored, wanted.experiment, plan(confidence=0.9))
+    refuse_another(stored, wanted.experiment, plan())
 
 
 def make_run(experiment: Experiment):

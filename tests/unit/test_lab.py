@@ -20,7 +20,7 @@ from harness.kbuild.ahead import BuildAhead
 from harness.lab import Lab, Request, request
 from harness.lab.bench import OpenBench
 from harness.lab.ranges import BuildOptions
-from harness.lab.search import SearchRequest, search_command
+from harness.lab.searchrequest import SearchRequest, search_command
 from harness.model.bisection import Answer, EdgeWish
 from harness.model.guest import Accelerator
 from harness.model.run import RunState
