@@ -9,7 +9,7 @@ from harness.model.history import Gap, Suspect, TreeListing
 from harness.model.kconfig import OptionEffect
 from harness.model.run import Parent, SubrunRole
 from harness.model.source import Commit, OperationKind
-from harness.model.stored import STORED_AS
+from harness.model.stored import LATER, STORED_AS
 from harness.model.trial import Outcome
 from harness.model.verdict import Verdict
 
@@ -253,7 +253,7 @@ class RevertTest:
     # Why there is no verdict, or the reason of the decision.
     reason: str = ""
     # None where there is a verdict, and in what was stored before this was.
-    obstacle: Obstacle | None = None
+    obstacle: Obstacle | None = field(default=None, metadata={LATER: True})
 
     @property
     def holds(self) -> bool:

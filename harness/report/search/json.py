@@ -156,6 +156,7 @@ def _revert_test(
         return None
     return {
         **to_plain(counter),
+        "obstacle": counter.obstacle,
         "holds": counter.holds,
         "decision": _decision(evidence.decision_of(counter.run), metrics),
     }
