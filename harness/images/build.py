@@ -44,29 +44,31 @@ PACKAGES_FILE = "packages.txt"
 
 
 # What the scripts of packages make that guests use: accounts (base-passwd, openssh-server), how names are looked up
-# (libc-bin), programs of which there are several (mawk, debianutils, util-linux), folders (base-files).
-_SETTLE = """\
-set -e
-cd "$1"
-for name in passwd group; do cp "usr/share/base-passwd/$name.master" "etc/$name"; done
-sed -i "s/^\\([^:]*\\):[^:]*:/\\1:x:/" etc/passwd
-echo "sshd:x:100:65534:sshd user:/run/sshd:/usr/sbin/nologin" >>etc/passwd
-sed "s/:.*/:*:19723:0:99999:7:::/" etc/passwd >etc/shadow
-chmod 640 etc/shadow
-cp usr/share/libc-bin/nsswitch.conf usr/share/base-files/profile etc/
-for link in awk=mawk nawk=mawk which=which.debianutils pager=more; do
-	test -e "usr/bin/${link%%=*}" || ln -s "${link#*=}" "usr/bin/${link%%=*}"
-done
-mkdir -p media mnt opt srv
-"""
-_LIST_EXTRACTED = """\
-set -e
-cd "$1"
-for file in var/cache/apt/archives/*.deb; do
-	dpkg-deb --showformat="\\${Package}=\\${Version}\\n" --show "$file"
-done >kab-packages
-rm var/cache/apt/archives/*.deb
-"""
+# (libc-bin), programs of which there are several (mawk, debianutils, util-linux), folders (base-files). Joined
+# in one line: mmdebstrap quotes the hook that fails, and the reason must not be lost among its lines.
+_SETTLE = (
+    "set -e",
+    'cd "$1"',
+    'for name in passwd group; do cp "usr/share/base-passwd/$name.master" "etc/$name"; done',
+    'sed -i "s/^\\([^:]*\\):[^:]*:/\\1:x:/" etc/passwd',
+    'echo "sshd:x:100:65534:sshd user:/run/sshd:/usr/sbin/nologin" >>etc/passwd',
+    'sed "s/:.*/:*:19723:0:99999:7:::/" etc/passwd >etc/shadow',
+    "chmod 640 etc/shadow",
+    "cp usr/share/libc-bin/nsswitch.conf usr/share/base-files/profile etc/",
+    'link() { test -e "usr/bin/$1" || ln -s "$2" "usr/bin/$1"; }',
+    "link awk mawk",
+    "link nawk mawk",
+    "link which which.debianutils",
+    "link pager more",
+    "mkdir -p media mnt opt srv",
+)
+_LIST_EXTRACTED = (
+    "set -e",
+    'cd "$1"',
+    'list() { dpkg-deb --showformat="\\${Package}=\\${Version}\\n" --show "$1"; }',
+    'for file in var/cache/apt/archives/*.deb; do list "$file"; done >kab-packages',
+    "rm var/cache/apt/archives/*.deb",
+)
 
 
 def image_digest(recipe: Recipe, architecture: Architecture) -> str:
@@ -123,7 +125,7 @@ def _hooks(recipe: Recipe, out: Path, *, native: bool) -> Iterator[str]:
     """What is done to the finished root, in order; "$1" is its folder, and its files belong to root in there."""
     quoted = shlex.quote(str(out))
     if not native:
-        yield _SETTLE
+        yield "; ".join(_SETTLE)
     # mmdebstrap's own sync-in and download work across user namespaces, where plain paths may not be readable.
     yield f"sync-in {shlex.quote(str(recipe.root))} /"
     files = sorted(path.relative_to(recipe.root) for path in recipe.root.rglob("*") if path.is_file())
@@ -131,7 +133,7 @@ def _hooks(recipe: Recipe, out: Path, *, native: bool) -> Iterator[str]:
     if native:
         yield 'cd "$1" && dpkg-query --admindir="$1/var/lib/dpkg" -W -f "\\${Package}=\\${Version}\\n" >kab-packages'
     else:
-        yield _LIST_EXTRACTED
+        yield "; ".join(_LIST_EXTRACTED)
     yield f"download /kab-packages {quoted}/{PACKAGES_FILE}"
     yield f"download /bin/busybox {quoted}/{BUSYBOX_FILE}"
     patterns = " ".join(f"./{pattern}" for pattern in (*recipe.strip, *_MADE_WHILE_BUILDING))
