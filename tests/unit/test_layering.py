@@ -134,3 +134,12 @@ def test_every_direct_dependency_is_explained() -> None:
     names = [re.split(r"[<>=~ ]", text)[0] for text in wanted] + packages
     missing = [name for name in names if f"`{name}`" not in document]
     assert not missing
+
+
+def test_tests_mirror_the_tree() -> None:
+    """A unit test lies where what it tests lies: tests/unit/report/search/test_mail.py is of harness/report/search."""
+    folders = {
+        path.parent.relative_to(ROOT / "tests" / "unit") for path in (ROOT / "tests" / "unit").rglob("test_*.py")
+    }
+    assert len(folders) > 10
+    assert not [folder for folder in folders if not (ROOT / "harness" / folder).is_dir()]

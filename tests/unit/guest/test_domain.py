@@ -15,7 +15,7 @@ from harness.model.guest import Accelerator, AttachedDisk, BootPlan, DiskBackend
 
 pytestmark = pytest.mark.unit
 
-GOLDEN = Path(__file__).parents[1] / "data" / "domain"
+GOLDEN = Path(__file__).parents[2] / "data" / "domain"
 PARTS = DomainParts(initramfs=Path("/scratch/initramfs"), emulator=Path("/usr/bin/qemu-system-x86_64"))
 
 

@@ -15,7 +15,7 @@ from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit
 
-DATA = Path(__file__).parent.parent / "data" / "counters"
+DATA = Path(__file__).parents[2] / "data" / "counters"
 
 
 def recorded(name: str) -> tuple[Snapshot, Snapshot]:

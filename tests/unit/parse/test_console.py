@@ -14,7 +14,7 @@ from harness.parse.consoleheads import HEADS, head_of
 
 pytestmark = pytest.mark.unit
 
-DATA = Path(__file__).parents[1] / "data" / "console"
+DATA = Path(__file__).parents[2] / "data" / "console"
 
 
 def recorded(name: str) -> str:

@@ -16,7 +16,7 @@ from harness.kernels.lz4 import decompress_block, decompress_legacy
 
 pytestmark = pytest.mark.unit
 
-DATA = Path(__file__).parents[1] / "data" / "kernels"
+DATA = Path(__file__).parents[2] / "data" / "kernels"
 NUMBERS = b"".join(b"%d\n" % n for n in range(3000)) + b"a" * 5000 + b"ab" * 700
 
 

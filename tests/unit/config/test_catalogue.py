@@ -32,7 +32,7 @@ from harness.parse.diskspec import DISK_KEYS, FILESYSTEM_KEYS
 
 pytestmark = pytest.mark.unit
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 EXPERIMENTS = sorted((ROOT / "configs" / "experiments").glob("*.yaml"))
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 EXAMPLES = [

@@ -17,7 +17,7 @@ def said(gaps):
     return list(map(gap_sentence, gaps))
 
 
-DATA = Path(__file__).parents[1] / "data" / "changelogs"
+DATA = Path(__file__).parents[2] / "data" / "changelogs"
 
 
 def changelog(version):

@@ -19,7 +19,7 @@ from harness.parse.packages import dependency_names, parse_stanzas
 
 pytestmark = pytest.mark.unit
 
-DATA = Path(__file__).parents[1] / "data" / "kernels"
+DATA = Path(__file__).parents[2] / "data" / "kernels"
 
 
 def recorded():

@@ -13,7 +13,7 @@ from harness.model.history import Change, Origin
 
 pytestmark = pytest.mark.unit
 
-DATA = Path(__file__).parents[1] / "data" / "changelogs"
+DATA = Path(__file__).parents[2] / "data" / "changelogs"
 SUBSYSTEMS = ("fs/btrfs", "fs/direct-io.c", "mm/filemap.c", "block", "drivers/nvme")
 WORDS = ("direct", "dio", "lock", "fallback")
 

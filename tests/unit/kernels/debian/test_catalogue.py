@@ -14,7 +14,7 @@ from harness.parse.packages import dependency_names, parse_stanzas
 
 pytestmark = pytest.mark.unit
 
-DATA = Path(__file__).parents[1] / "data" / "kernels"
+DATA = Path(__file__).parents[3] / "data" / "kernels"
 ALIASES = {"stable-backports": "trixie-backports", "testing": "forky", "unstable": "sid", "oldstable": "bookworm"}
 
 

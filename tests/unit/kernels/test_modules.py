@@ -13,7 +13,7 @@ from harness.parse.modules import module_name, parse_module_index
 
 pytestmark = pytest.mark.unit
 
-DATA = Path(__file__).parents[1] / "data" / "kernels"
+DATA = Path(__file__).parents[2] / "data" / "kernels"
 
 
 def names(version, *wanted):

@@ -15,7 +15,7 @@ from harness.parse.kconfig import diff_configs, parse_config, render_config
 pytestmark = pytest.mark.unit
 
 # README.md there says how they were found.
-DATA = Path(__file__).parents[1] / "data" / "configs"
+DATA = Path(__file__).parents[2] / "data" / "configs"
 
 GOOD = """\
 #

@@ -21,7 +21,7 @@ BANNER = (
     f"Linux version {RELEASE} (debian-kernel@lists.debian.org) (aarch64-linux-gnu-gcc-14 (Debian 14.2.0-19) 14.2.0, "
     "GNU ld (GNU Binutils for Debian) 2.44) #1 SMP Debian 6.12.118-1 (2026-11-20)\n"
 )
-RECORDED = (Path(__file__).parents[1] / "data" / "kernels" / "Image-6.12.117.head").read_bytes()
+RECORDED = (Path(__file__).parents[2] / "data" / "kernels" / "Image-6.12.117.head").read_bytes()
 # Size of the file that it is the beginning of.
 WHOLE = 30_894_016
 # That of a kernel without an EFI stub, which says nothing of the file's size.

@@ -16,7 +16,7 @@ from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit
 
-DATA = Path(__file__).parent.parent / "data" / "fio"
+DATA = Path(__file__).parents[3] / "data" / "fio"
 VERSIONS = ("3.25", "3.33", "3.39", "3.41")
 
 WRITES = {

@@ -40,7 +40,7 @@ from harness.workloads.kinds import DataCheck, GuestJob, Key, Misfit, Ran, Readi
 
 pytestmark = pytest.mark.unit
 
-DATA = Path(__file__).parent.parent / "data" / "measure"
+DATA = Path(__file__).parents[2] / "data" / "measure"
 MADE = "@@kab mount\n/dev/nvme1n1 /mnt btrfs rw 0 0\n@@kab disk\nname=nvme1n1\n@@kab queue"
 FILE = """\
 name: wheel
