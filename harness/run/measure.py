@@ -56,7 +56,7 @@ class Measurement:
 
 
 @dataclass(slots=True)
-class _Session:
+class _Measuring:
     """One workload in one guest, and what it has given so far."""
 
     guest: Guest
@@ -109,7 +109,7 @@ def measure(
     and what ``Guest.run`` raises.
     """
     workload = experiment.workload
-    session = _Session(
+    measuring = _Measuring(
         guest=guest,
         experiment=experiment,
         disk=disk,
@@ -117,63 +117,63 @@ def measure(
         job=guest_job(workload, directory=MOUNT_POINT, seed=seed),
     )
     if artifacts is not None:
-        session.artifacts = artifacts
+        measuring.artifacts = artifacts
     on_stage(Stage.PREPARE, f"{experiment.filesystem.type}, {workload.name}")
-    _prepare(session)
+    _prepare(measuring)
     probes = registry.PROBES.values()
     beside = [probe for probe in probes if not probe.apart]
-    if session.job.warm_up is not None:
+    if measuring.job.warm_up is not None:
         on_stage(Stage.WARMUP, "")
-        _iterate(session, session.job.warm_up, "warm-up", beside)
+        _iterate(measuring, measuring.job.warm_up, "warm-up", beside)
     for number in range(workload.iterations):
         on_stage(Stage.MEASURE, f"{number + 1}/{workload.iterations}")
-        session.take(_iterate(session, session.job.iterate, str(number), beside))
+        measuring.take(_iterate(measuring, measuring.job.iterate, str(number), beside))
     for probe in probes:
         if probe.apart:
             # What such a probe costs is in the workload's own figures: only what it saw itself is taken.
             on_stage(Stage.MEASURE, probe.name)
-            seen = _iterate(session, session.job.iterate, probe.name, [probe])
+            seen = _iterate(measuring, measuring.job.iterate, probe.name, [probe])
             own = {metric.name for metric in probe.metrics}
-            session.take({name: value for name, value in seen.items() if name in own})
+            measuring.take({name: value for name, value in seen.items() if name in own})
     on_stage(Stage.CHECK, experiment.filesystem.type)
-    _check(session)
+    _check(measuring)
     on_stage(Stage.COLLECT, "")
-    found = _collect(session)
+    found = _collect(measuring)
     return Measurement(
-        samples={name: tuple(values) for name, values in session.samples.items()},
+        samples={name: tuple(values) for name, values in measuring.samples.items()},
         findings=found,
-        environment=session.environment,
-        artifacts=session.artifacts,
+        environment=measuring.environment,
+        artifacts=measuring.artifacts,
     )
 
 
-def _prepare(session: _Session) -> None:
+def _prepare(measuring: _Measuring) -> None:
     """Make the filesystem and the workload's files; learn the disk's name and settings."""
-    workload = session.workload
-    session.artifacts.update({name: text.encode() for name, text in session.job.artifacts.items()})
-    script = prepare_script(session.disk, session.experiment.filesystem, session.job)
+    workload = measuring.workload
+    measuring.artifacts.update({name: text.encode() for name, text in measuring.job.artifacts.items()})
+    script = prepare_script(measuring.disk, measuring.experiment.filesystem, measuring.job)
     timeout_s = STAGE_TIMEOUT_S + workload.disk_bytes / _SLOWEST_LAYOUT_BYTES_S
-    sections = parse_sections(session.run("prepare", script, timeout_s=timeout_s).stdout)
-    session.disk_name = parse_disk_name(section(sections, "disk"))
-    session.environment.update(bounded_facts({"mount": section(sections, "mount")}))
-    session.environment.update(_facts(section(sections, "queue")))
+    sections = parse_sections(measuring.run("prepare", script, timeout_s=timeout_s).stdout)
+    measuring.disk_name = parse_disk_name(section(sections, "disk"))
+    measuring.environment.update(bounded_facts({"mount": section(sections, "mount")}))
+    measuring.environment.update(_facts(section(sections, "queue")))
 
 
-def _iterate(session: _Session, step: Step, label: str, probes: Sequence[Probe]) -> dict[str, float]:
+def _iterate(measuring: _Measuring, step: Step, label: str, probes: Sequence[Probe]) -> dict[str, float]:
     """One iteration with probes around it; returns what workload and probes yield."""
-    kind = session.kind
-    script = iterate_script(session.disk_name, step, probes)
-    result = session.guest.run("bash -s", timeout_s=step.longest_s + STAGE_TIMEOUT_S, stdin=script.encode())
+    kind = measuring.kind
+    script = iterate_script(measuring.disk_name, step, probes)
+    result = measuring.guest.run("bash -s", timeout_s=step.longest_s + STAGE_TIMEOUT_S, stdin=script.encode())
     sections = parse_sections(result.stdout)
     output = sections.get("output", "")
-    session.keep(f"{kind.name}-{label}.{kind.output_type}", output)
+    measuring.keep(f"{kind.name}-{label}.{kind.output_type}", output)
     for probe in probes:
         texts = (f"{when}\n{sections.get(f'{probe.name}-{when}', '')}\n" for when in ("before", "after"))
-        session.keep(f"{probe.artifact}-{label}.txt", "\n".join(texts))
+        measuring.keep(f"{probe.artifact}-{label}.txt", "\n".join(texts))
     if result.cut_bytes:
         raise WorkloadError(f"{kind.name} printed too much to be read: {result.cut_bytes} bytes of it were left out")
     reading = _reading(kind, result, sections.get("status", ""), output)
-    session.environment.update(bounded_facts(reading.facts))
+    measuring.environment.update(bounded_facts(reading.facts))
     found = dict(reading.samples)
     for probe in probes:
         before, after = (section(sections, f"{probe.name}-{when}") for when in ("before", "after"))
@@ -193,17 +193,17 @@ def _reading(kind: WorkloadKind, result: CommandResult, states: str, output: str
     return kind.read(Ran(output=output, errors=result.stderr, status=int(code)))
 
 
-def _check(session: _Session) -> None:
+def _check(measuring: _Measuring) -> None:
     """Data and filesystem must have survived the workload. Raises DataError when they have not."""
-    check, filesystem = session.job.check, session.experiment.filesystem
-    script = check_script(session.disk_name, filesystem, check)
-    timeout_s = 2 * STAGE_TIMEOUT_S + session.workload.disk_bytes / _SLOWEST_LAYOUT_BYTES_S
-    result = session.run("check", script, timeout_s=timeout_s)
+    check, filesystem = measuring.job.check, measuring.experiment.filesystem
+    script = check_script(measuring.disk_name, filesystem, check)
+    timeout_s = 2 * STAGE_TIMEOUT_S + measuring.workload.disk_bytes / _SLOWEST_LAYOUT_BYTES_S
+    result = measuring.run("check", script, timeout_s=timeout_s)
     sections = parse_sections(result.stdout)
     states = parse_pairs(section(sections, "status"))
     for step, code in failed_steps(states).items():
         known = _STEPS.get(step, "")
-        what = known.format(program=session.kind.name) if known else f"{step[:_CODE_SHOWN]} ended"
+        what = known.format(program=measuring.kind.name) if known else f"{step[:_CODE_SHOWN]} ended"
         message = f"{what} with status {code[:_CODE_SHOWN]}: {sections.get(step, '')[-2000:]}"
         # Only these accuse data.
         if step in _OF_DATA and _is_a_verdict(code):
@@ -251,15 +251,15 @@ _NOT_RUN = 126
 _CODE_SHOWN = 40
 
 
-def _collect(session: _Session) -> tuple[Finding, ...]:
+def _collect(measuring: _Measuring) -> tuple[Finding, ...]:
     """Read versions, settings and the kernel log; returns what is alarming in it."""
-    script = collect_script(session.experiment.filesystem)
-    sections = parse_sections(session.run("collect", script, timeout_s=STAGE_TIMEOUT_S).stdout)
-    session.environment.update(_facts(section(sections, "facts")))
+    script = collect_script(measuring.experiment.filesystem)
+    sections = parse_sections(measuring.run("collect", script, timeout_s=STAGE_TIMEOUT_S).stdout)
+    measuring.environment.update(_facts(section(sections, "facts")))
     tools = section(sections, "tools").partition("\n")[0]
-    session.environment.update(bounded_facts({"filesystem_tools": tools}))
+    measuring.environment.update(bounded_facts({"filesystem_tools": tools}))
     messages = section(sections, "dmesg")
-    session.keep("dmesg.log", messages)
+    measuring.keep("dmesg.log", messages)
     return findings(messages)
 
 

@@ -79,7 +79,7 @@ class SqlBisections:
                 .order_by(identical_builds.c.key)
             )
             found = connection.execute(query).scalars().all()
-        with self._readable("twins", run_id):
+        with self._readable("identical builds", run_id):
             return tuple(from_plain(IdenticalBuild, document(identical)) for identical in found)
 
     def subruns(self, run_id: str) -> tuple[Subrun, ...]:
