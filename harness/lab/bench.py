@@ -1,12 +1,11 @@
 """The bench: where guests run, opened once for any number of runs."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness import __version__
 from harness.config import Request
@@ -22,6 +21,7 @@ from harness.images.initramfs import ensure_initramfs
 from harness.images.recipe import Recipe
 from harness.images.store import busybox_of
 from harness.kernels.modules import read_module
+from harness.lab.workspace import Workspace
 from harness.model.arch import X86_64, Architecture
 from harness.model.check import CheckStatus
 from harness.model.experiment import DEFAULT_DISK, DEFAULT_FILESYSTEM, Experiment, PlaceT, TrialSpec
@@ -35,9 +35,6 @@ from harness.run.boots import MakeTrial, Runner
 from harness.run.trial import Bench, modules_wanted, new_boot_name, run_trial
 from harness.store import new_run_id
 
-if TYPE_CHECKING:
-    from harness.lab.lab import Lab
-
 # Logs and results of one run, with room to spare.
 _STATE_NEED_BYTES = 256 * MIB
 
@@ -50,7 +47,7 @@ class OpenBench:
 
     def __init__(
         self,
-        lab: "Lab",
+        workspace: Workspace,
         *,
         connection: Connection,
         accelerator: str,
@@ -58,9 +55,9 @@ class OpenBench:
         destroy_data: str,
     ) -> None:
         """`accelerator`: "kvm", "tcg", or "auto": found out by the first boot."""
-        self._lab = lab
+        self._workspace = workspace
         self._connection = connection
-        self._hypervisor = LibvirtHypervisor(connection, lease=lab.lease)
+        self._hypervisor = LibvirtHypervisor(connection, lease=workspace.lease)
         self._disks = connection.host.disks(destroy_data=destroy_data)
         self._wanted = accelerator
         self._connect = connect
@@ -90,7 +87,7 @@ class OpenBench:
         Raises HostError, ConfigError.
         """
         self._disks.check(experiment.disk)
-        check_room(experiment, self._connection.host, self._lab.paths.state)
+        check_room(experiment, self._connection.host, self._workspace.paths.state)
 
     def ready(self, kernel: Kernel) -> Bench:
         """The bench for trials of `kernel` and its like, which is booted where nobody knows yet what runs guests.
@@ -105,22 +102,22 @@ class OpenBench:
 
     def _bench(self, architecture: Architecture) -> Bench:
         """All but what runs the guests."""
-        lab, host = self._lab, self._connection.host
+        workspace, host = self._workspace, self._connection.host
         # It may be missing: that is told before anything is built.
         host.emulator(architecture)
-        images = lab.images_of(architecture)
-        image = images.ensure(progress=lab.progress.note)
+        images = workspace.images_of(architecture)
+        image = images.ensure(progress=workspace.progress.note)
         # Now, as no boot may be charged with the sending.
         host.share(image.path)
         return Bench(
             hypervisor=self._hypervisor,
             disks=self._disks,
-            kernels=lab.kernels,
+            kernels=workspace.kernels,
             image=image,
             accelerator=Accelerator.TCG,
             initramfs=_initramfs(images.recipe, image),
-            scratch=lambda name: lab.lease.folder(lab.paths.scratch / name),
-            progress=lab.progress,
+            scratch=lambda name: workspace.lease.folder(workspace.paths.scratch / name),
+            progress=workspace.progress,
             host=self._host,
         )
 
@@ -152,8 +149,8 @@ class OpenBench:
                 plan = bench.boot_plan(
                     kernel, GuestSpec(), (), modules_wanted(DEFAULT_DISK, DEFAULT_FILESYSTEM), scratch
                 )
-                choice = probe_accelerator(self._hypervisor, plan, paths=self._lab.paths)
-            self._lab.progress.note(choice.sentence)
+                choice = probe_accelerator(self._hypervisor, plan, paths=self._workspace.paths)
+            self._workspace.progress.note(choice.sentence)
             chosen = choice.accelerator
         else:
             chosen = Accelerator(self._wanted)
@@ -165,27 +162,53 @@ class OpenBench:
         return chosen
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BenchChoice:
+    """The bench of a run: one that is open already, or one of its own."""
+
+    given: OpenBench | None
+    # (accelerator, libvirt URI; None: not said) -> a bench that is closed with its context.
+    make: Callable[[str | None, str | None], AbstractContextManager[OpenBench]]
+
+    @contextmanager
+    def open(self, request: Request, *, usual: str | None = None) -> Iterator[OpenBench]:
+        """The bench; `usual` is the accelerator where neither the request nor an open bench has one.
+
+        Raises ConfigError where an open one is not what the request wants; HostError.
+        """
+        if self.given is not None:
+            self.given.check_request(request)
+            yield self.given
+            return
+        with self.make(request.accelerator or usual, request.connect) as opened:
+            yield opened
+
+
 @contextmanager
-def open_bench(lab: "Lab", *, accelerator: str, connect: str | None, destroy_data: str) -> Iterator[OpenBench]:
+def open_bench(
+    workspace: Workspace, *, accelerator: str, connect: str | None, destroy_data: str
+) -> Iterator[OpenBench]:
     """As Lab.bench. Raises ConfigError, HostError."""
-    uri = connect or lab.settings.connect or "embed"
-    with Connection(uri, paths=lab.paths, lease=lab.lease) as connection:
+    uri = connect or workspace.settings.connect or "embed"
+    with Connection(uri, paths=workspace.paths, lease=workspace.lease) as connection:
         if not isinstance(connection.host, LocalHost):
-            lab.progress.note(f"guests run on {connection.host.name}; what it lacks is sent there once")
-        yield OpenBench(lab, connection=connection, accelerator=accelerator, connect=uri, destroy_data=destroy_data)
+            workspace.progress.note(f"guests run on {connection.host.name}; what it lacks is sent there once")
+        yield OpenBench(
+            workspace, connection=connection, accelerator=accelerator, connect=uri, destroy_data=destroy_data
+        )
 
 
 def runner(
-    lab: "Lab", bench: OpenBench, kernel: Kernel, *, on_stage: Callable[[Stage], None] = lambda _: None
+    workspace: Workspace, bench: OpenBench, kernel: Kernel, *, on_stage: Callable[[Stage], None] = lambda _: None
 ) -> Runner:
     """What a run is made with: a laboratory's store, display and guests; `kernel` is one of those that will boot."""
     return Runner(
-        store=lab.store,
+        store=workspace.store,
         make_trial=bench.trials(kernel, on_stage),
-        progress=lab.progress,
+        progress=workspace.progress,
         accelerator=bench.accelerator(kernel),
         new_run_id=lambda: new_run_id(datetime.now(UTC)),
-        exclusive=partial(exclusive, lab),
+        exclusive=partial(exclusive, workspace),
     )
 
 
@@ -195,12 +218,12 @@ def run_conditions(bench: OpenBench, kernel: Kernel, workload: Workload) -> dict
 
 
 @contextmanager
-def exclusive(lab: "Lab", digest: str) -> Iterator[None]:
+def exclusive(workspace: Workspace, digest: str) -> Iterator[None]:
     """One process at a time works on one run. Raises HostError."""
-    path = lab.paths.state / "locks" / f"run-{digest[:32]}.lock"
+    path = workspace.paths.state / "locks" / f"run-{digest[:32]}.lock"
     held = try_lock(path)
     if held is None:
-        run = lab.store.unfinished(digest)
+        run = workspace.store.unfinished(digest)
         raise HostError(
             f"another kab{holder(path)} works on {f'run {run.id}' if run else 'this very experiment'}",
             remedy="Let it finish, or end it and give the command again; another --seed makes it an experiment "

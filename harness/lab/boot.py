@@ -4,18 +4,16 @@ import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, TYPE_CHECKING
+from typing import IO
 
 from harness.config import Request
 from harness.guest.machine import LibvirtGuest
-from harness.lab.bench import OpenBench
+from harness.lab.bench import BenchChoice
+from harness.lab.workspace import Workspace
 from harness.model.experiment import DEFAULT_DISK, DEFAULT_FILESYSTEM
 from harness.model.guest import CommandResult, GuestSpec
 from harness.model.kernel import Kernel
 from harness.run.trial import modules_wanted, new_boot_name
-
-if TYPE_CHECKING:
-    from harness.lab.lab import Lab
 
 # A command of the user's own may take its time; the guest's end or Ctrl-C stops it sooner.
 COMMAND_TIMEOUT_S = 7 * 24 * 3600.0
@@ -48,12 +46,12 @@ class Booted:
 
 
 @contextmanager
-def boot(lab: "Lab", spec: str, request: Request, *, bench: OpenBench | None, destroy_data: str) -> Iterator[Booted]:
+def boot(workspace: Workspace, spec: str, request: Request, *, bench: BenchChoice) -> Iterator[Booted]:
     """As Lab.boot."""
-    kernel = lab.resolve(spec)
+    kernel = workspace.resolve(spec)
     disk_spec = request.disk or DEFAULT_DISK
     wanted = modules_wanted(disk_spec, request.filesystem or DEFAULT_FILESYSTEM)
-    with lab.bench_for(request, bench, destroy_data) as opened:
+    with bench.open(request) as opened:
         ready = opened.ready(kernel)
         name = new_boot_name()
         with (
@@ -63,7 +61,7 @@ def boot(lab: "Lab", spec: str, request: Request, *, bench: OpenBench | None, de
             plan = ready.boot_plan(kernel, _guest(request), [disk], wanted, scratch)
             with ready.hypervisor.boot(plan) as guest:
                 assert isinstance(guest, LibvirtGuest)
-                lab.progress.note(
+                workspace.progress.note(
                     f"{kernel.release} booted in {guest.boot_s + guest.connect_s:.1f} s; the test disk has the serial "
                     f"number {disk.serial}"
                 )

@@ -1,23 +1,19 @@
 """A against B: from what is asked for to a stored run with its verdict."""
 
-from typing import TYPE_CHECKING
-
 from harness.config import Request, ab_command, build_experiment, load_workloads
-from harness.lab.bench import OpenBench, check_job, require_one_architecture, run_conditions, runner
+from harness.lab.bench import BenchChoice, check_job, require_one_architecture, run_conditions, runner
+from harness.lab.workspace import Workspace
 from harness.model.run import Run
 from harness.model.verdict import Decision
 from harness.run.ab import AbLoop, AbRequest
 from harness.workloads.registry import metrics_of
 
-if TYPE_CHECKING:
-    from harness.lab.lab import Lab
-
 
 def compare(
-    lab: "Lab",
+    workspace: Workspace,
     request: Request,
     *,
-    bench: OpenBench | None,
+    bench: BenchChoice,
     destroy_data: str,
     fresh: bool,
     command: tuple[str, ...],
@@ -25,12 +21,12 @@ def compare(
     """As Lab.compare: resolve, check, and run the A/B loop to its decision."""
     experiment = build_experiment(request, load_workloads())
     check_job(experiment.workload)
-    baseline = lab.resolve(experiment.baseline)
-    candidate = lab.resolve(experiment.candidate)
+    baseline = workspace.resolve(experiment.baseline)
+    candidate = workspace.resolve(experiment.candidate)
     require_one_architecture(baseline, candidate)
-    with lab.bench_for(request, bench, destroy_data) as opened:
+    with bench.open(request) as opened:
         opened.check(experiment)
-        return AbLoop(runner=runner(lab, opened, baseline), metrics=metrics_of(experiment.workload)).execute(
+        return AbLoop(runner=runner(workspace, opened, baseline), metrics=metrics_of(experiment.workload)).execute(
             AbRequest(
                 experiment=experiment,
                 baseline=baseline,

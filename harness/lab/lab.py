@@ -1,30 +1,19 @@
-"""One user's laboratory on this host: what it keeps, and what can be done with it.
+"""The experiments of one user on this host: what can be done, and what is told of it.
 
-Nothing here imports what boots guests or decides, and each store is imported when it is asked for: what only reads
-answers at once.
+Nothing here imports what boots guests or decides before it is asked to: what only reads answers at once.
 """
 
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager
-from functools import cached_property
+from contextlib import AbstractContextManager
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
-from harness.config import Request, Settings, load_settings
-from harness.config.settings import variable_of
-from harness.host.architecture import host_architecture
-from harness.host.leases import Lease, reclaim
-from harness.host.paths import Paths, default_paths, settings_file
-from harness.interfaces import NullProgress, Progress
-from harness.model.arch import Architecture
+from harness.config import Request
+from harness.lab.workspace import Workspace
 from harness.model.kernel import Kernel
 
 if TYPE_CHECKING:
-    from harness.images.store import ImageStore
-    from harness.kernels.library import KernelLibrary
-    from harness.lab.bench import OpenBench
+    from harness.lab.bench import BenchChoice, OpenBench
     from harness.lab.boot import Booted
     from harness.lab.listings import RunListing, Verified
     from harness.lab.ranges import BuildOptions
@@ -36,110 +25,14 @@ if TYPE_CHECKING:
     from harness.model.run import Run
     from harness.model.verdict import Decision
     from harness.run.answer import TreeLister
-    from harness.store import SqlStore
 
 
-class Lab:
-    """Kernels, images and results of this user, and the experiments made with them. A context manager.
+class Lab(Workspace):
+    """Experiments on this host, with the kernels, images and results of this user. A context manager.
 
-    Entering it removes what killed processes of kab left behind; leaving it closes what was opened and keeps the cache
-    within its limit. Nothing is read or made before it is needed. Every method raises KabErrors only: ConfigError (what
-    was asked for cannot be), HostError (trouble of the host), KernelError (of a kernel that is built).
+    Every method raises KabErrors only: ConfigError (what was asked for cannot be), HostError (trouble of the host),
+    KernelError (of a kernel that is built).
     """
-
-    def __init__(
-        self, *, progress: Progress | None = None, settings: Settings | None = None, paths: Paths | None = None
-    ) -> None:
-        """`progress` is told what happens; `settings` and `paths` are this user's unless given. Raises ConfigError."""
-        self.progress: Progress = progress or NullProgress()
-        self.paths = paths or default_paths()
-        self.settings = settings or load_settings(settings_file(), os.environ)
-        # What killed processes had left, in words; known once the laboratory is entered.
-        self.reclaimed: tuple[str, ...] = ()
-        self._stack = ExitStack()
-
-    def __enter__(self) -> Self:
-        self.reclaimed = tuple(reclaim(self.paths))
-        for removed in self.reclaimed:
-            self.progress.note(f"removed what a killed kab left behind: {removed}")
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with self._stack:
-            # Those that were used here stay: they are locked until the stack closes.
-            if kind is None and "kernels" in self.__dict__:
-                for kernel in self.kernels.prune(self.settings.cache_limit_bytes):
-                    self.progress.note(f"removed {kernel.release} from the cache, which is over its limit")
-                for folder in self.kernels.prune_builds(self.settings.cache_limit_bytes):
-                    self.progress.note(f"removed the build folder {folder}: the cache is over its limit")
-
-    @property
-    def environment(self) -> dict[str, str]:
-        """This process's variables, but for those that the settings and folders here speak for: as these say.
-
-        It is passed to what fetches, and to processes of kab's own; ``os.environ`` stays what it was.
-        """
-        here = {
-            "KAB_CACHE_DIR": str(self.paths.cache),
-            "KAB_STATE_DIR": str(self.paths.state),
-            **{
-                variable_of(key): str(value)
-                for key, value in (
-                    ("cache_limit", self.settings.cache_limit_bytes),
-                    ("debian_mirror", self.settings.debian_mirror or ""),
-                    ("debian_security_mirror", self.settings.debian_security_mirror or ""),
-                )
-            },
-        }
-        return {**os.environ, **here}
-
-    # What is kept.
-
-    @cached_property
-    def store(self) -> "SqlStore":
-        """The results."""
-        from harness.store import SqlStore
-
-        return self._stack.enter_context(
-            SqlStore(self.settings.database or self.paths.database, note=self.progress.note)
-        )
-
-    @cached_property
-    def lease(self) -> Lease:
-        """What this process owns on the host."""
-        return self._stack.enter_context(Lease(self.paths))
-
-    @cached_property
-    def kernels(self) -> "KernelLibrary":
-        """Kernels: those in the cache, and those that can be fetched or built."""
-        from harness.kernels.library import KernelLibrary
-
-        return self._stack.enter_context(
-            KernelLibrary(
-                self.paths,
-                progress=self.progress.download,
-                building=self.progress.building,
-                note=self.progress.note,
-                environment=self.environment,
-            )
-        )
-
-    @cached_property
-    def images(self) -> "ImageStore":
-        """Guest root images of this host's architecture."""
-        return self.images_of(host_architecture())
-
-    def images_of(self, architecture: Architecture) -> "ImageStore":
-        """Guest root images of an architecture."""
-        from harness.images.store import ImageStore
-
-        return ImageStore(self.paths, architecture=architecture, environment=self.environment)
-
-    def resolve(self, spec: str) -> Kernel:
-        """The kernel of a spec, fetched or built where it is not in the cache. Raises as KernelLibrary.resolve."""
-        return self.kernels.resolve(spec)
 
     def tree_lister(self, tree: Path | None) -> "TreeLister | None":
         """What lists commits between packages from the git clone `tree`, else from that of the settings; or None.
@@ -171,18 +64,14 @@ class Lab:
 
         return open_bench(self, accelerator=accelerator or "auto", connect=connect, destroy_data=destroy_data)
 
-    @contextmanager
-    def bench_for(self, request: Request, bench: "OpenBench | None", destroy_data: str) -> "Iterator[OpenBench]":
-        """The bench that is open already, or one of the request's own.
+    def _choice(self, bench: "OpenBench | None", destroy_data: str) -> "BenchChoice":
+        """The bench that is open already, or how one of a run's own is opened."""
+        from harness.lab.bench import BenchChoice
 
-        Raises ConfigError where an open one is not what the request wants.
-        """
-        if bench is not None:
-            bench.check_request(request)
-            yield bench
-            return
-        with self.bench(accelerator=request.accelerator, connect=request.connect, destroy_data=destroy_data) as opened:
-            yield opened
+        def make(accelerator: str | None, connect: str | None) -> "AbstractContextManager[OpenBench]":
+            return self.bench(accelerator=accelerator, connect=connect, destroy_data=destroy_data)
+
+        return BenchChoice(given=bench, make=make)
 
     def compare(
         self,
@@ -200,7 +89,14 @@ class Lab:
         """
         from harness.lab.compare import compare
 
-        return compare(self, request, bench=bench, destroy_data=destroy_data, fresh=fresh, command=command)
+        return compare(
+            self,
+            request,
+            bench=self._choice(bench, destroy_data),
+            destroy_data=destroy_data,
+            fresh=fresh,
+            command=command,
+        )
 
     def search(
         self,
@@ -216,7 +112,14 @@ class Lab:
         """
         from harness.lab.search import search
 
-        return search(self, wanted, bench=bench, destroy_data=destroy_data, command=command)
+        return search(
+            self,
+            wanted,
+            tree=self.tree_lister(wanted.tree),
+            bench=self._choice(bench, destroy_data),
+            destroy_data=destroy_data,
+            command=command,
+        )
 
     def classify(
         self,
@@ -244,7 +147,7 @@ class Lab:
             error=error,
             max_boots=max_boots,
             request=request or Request(),
-            bench=bench,
+            bench=self._choice(bench, destroy_data),
             destroy_data=destroy_data,
             command=command,
         )
@@ -255,7 +158,7 @@ class Lab:
         """Boot the kernel `spec` as a trial would, with the request's guest and disk; the guest is gone afterwards."""
         from harness.lab.boot import boot
 
-        return boot(self, spec, request or Request(), bench=bench, destroy_data=destroy_data)
+        return boot(self, spec, request or Request(), bench=self._choice(bench, destroy_data))
 
     def build(self, spec: str, options: "BuildOptions | None" = None) -> Kernel:
         """The kernel of a ``git:TREE@REVISION``, built unless it is in the cache; its spec says how.
@@ -287,7 +190,7 @@ class Lab:
         """The report of a stored run, by its id or the beginning of one. Raises ConfigError."""
         from harness.lab.reports import report
 
-        return report(self, run_id)
+        return report(self, run_id, lister_of=self.tree_lister)
 
     def report_search(
         self, run_id: str | None = None, *, tree: Path | None = None, outcome: "BisectionOutcome | None" = None
@@ -298,7 +201,7 @@ class Lab:
         """
         from harness.lab.reports import report_search
 
-        return report_search(self, run_id, tree=tree, outcome=outcome)
+        return report_search(self, run_id, tree=tree, outcome=outcome, lister_of=self.tree_lister)
 
     def stored_search(self, run_id: str | None = None) -> "StoredSearch":
         """A search with all that is known of it, the newest where none is named. Raises ConfigError."""

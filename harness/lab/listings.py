@@ -2,14 +2,11 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from harness.errors import HostError
 from harness.kernels.cache import listed
+from harness.lab.workspace import Workspace
 from harness.model.run import Run
-
-if TYPE_CHECKING:
-    from harness.lab.lab import Lab
 
 UNFINISHED = "unfinished"
 DAMAGED = "damaged"
@@ -37,11 +34,11 @@ class Verified:
     removed: bool
 
 
-def list_runs(lab: "Lab", limit: int) -> RunListing:
+def list_runs(workspace: Workspace, limit: int) -> RunListing:
     """As Lab.runs."""
     from harness.store.damage import DamagedError
 
-    store = lab.store
+    store = workspace.store
     damaged: list[HostError] = list(store.damaged(limit))
     found = []
     for run in store.runs(limit):
@@ -55,17 +52,17 @@ def list_runs(lab: "Lab", limit: int) -> RunListing:
     return RunListing(runs=tuple(found), damaged=tuple(damaged))
 
 
-def verify(lab: "Lab", specs: Sequence[str]) -> Iterator[Verified]:
+def verify(workspace: Workspace, specs: Sequence[str]) -> Iterator[Verified]:
     """As Lab.verify."""
-    for kernel in lab.kernels.verify(specs):
+    for kernel in workspace.kernels.verify(specs):
         yield Verified(
             name=kernel.release or "(unknown)",
             digest=kernel.digest,
             damage=listed(kernel.damaged) if kernel.damaged else "",
             removed=kernel.removed,
         )
-    for image in lab.images.all() if not specs else ():
-        damaged = lab.images.damage(image)
+    for image in workspace.images.all() if not specs else ():
+        damaged = workspace.images.damage(image)
         if damaged:
-            lab.images.remove(image)
+            workspace.images.remove(image)
         yield Verified(name=image.name, digest="", damage=listed(damaged) if damaged else "", removed=bool(damaged))

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError
 from harness.git.releases import find_release, stand_in_note
@@ -11,6 +10,7 @@ from harness.git.repository import Repository
 from harness.history.lineage import linearise
 from harness.kbuild.configdiff import counter_spec, effect_at, keep_config, plan_config_line
 from harness.kbuild.configfile import read_config
+from harness.lab.workspace import Workspace
 from harness.model.bisection import BisectionPlan, EdgeKind, FoundEdge, PlannedRung
 from harness.model.kconfig import OptionEffect
 from harness.model.kernel import Kernel
@@ -19,9 +19,6 @@ from harness.model.source import LOCALMOD, MICRO, BuildSettings, Commit, GitSpec
 from harness.parse.gitspec import FORM, git_text, is_git_range, parse_git, parse_git_range, with_operation
 from harness.parse.series import parse_version
 from harness.userpath import user_path
-
-if TYPE_CHECKING:
-    from harness.lab.lab import Lab
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,10 +58,10 @@ def built_spec(spec: str, options: BuildOptions) -> str:
 
 
 def package_range(
-    lab: "Lab", ends: Sequence[str], *, flavour: str | None, suites: Sequence[str], every: bool
+    workspace: Workspace, ends: Sequence[str], *, flavour: str | None, suites: Sequence[str], every: bool
 ) -> KernelRange:
     """A ladder of Debian's kernels. Raises as KernelLibrary.ladder."""
-    ladder = lab.kernels.ladder(ends, flavour=flavour, suites=suites, every=every)
+    ladder = workspace.kernels.ladder(ends, flavour=flavour, suites=suites, every=every)
     return KernelRange(
         rungs=tuple(
             PlannedRung(
@@ -80,7 +77,9 @@ def means_history(ends: Sequence[str]) -> bool:
     return bool(ends) and (is_git_range(ends[0]) or (len(ends) > 1 and all(end.startswith("git:") for end in ends[:2])))
 
 
-def git_range(lab: "Lab", ends: Sequence[str], options: BuildOptions, build_fixes: Sequence[str]) -> KernelRange:
+def git_range(
+    workspace: Workspace, ends: Sequence[str], options: BuildOptions, build_fixes: Sequence[str]
+) -> KernelRange:
     """The history between two revisions, limited to paths where they are given. Raises ConfigError, HostError."""
     if is_git_range(ends[0]):
         spec, newer = parse_git_range(ends[0])
@@ -93,11 +92,11 @@ def git_range(lab: "Lab", ends: Sequence[str], options: BuildOptions, build_fixe
                 "both ends of a history must be plain revisions of one tree, built alike",
                 remedy="Write git:TREE@OLD..NEW.",
             )
-    repository = open_repository(lab, spec.tree)
+    repository = open_repository(workspace, spec.tree)
     first, last = repository.resolve(spec.revision), repository.resolve(newer)
     commits = repository.commits(first, last)
     touching = repository.touching(first, last, paths) if paths else None
-    base = _base(lab, spec, options)
+    base = _base(workspace, spec, options)
     places = linearise(commits, repository.commit(first), touching)
     rungs = []
     for place in places:
@@ -115,7 +114,7 @@ def git_range(lab: "Lab", ends: Sequence[str], options: BuildOptions, build_fixe
 
 
 def series_range(
-    lab: "Lab",
+    workspace: Workspace,
     series: str | Path,
     base: str,
     options: BuildOptions,
@@ -129,10 +128,10 @@ def series_range(
     """
     wanted = parse_version(version) if version is not None else None
     spec = parse_git(base, base.removeprefix("git:"))
-    repository = open_repository(lab, spec.tree)
+    repository = open_repository(workspace, spec.tree)
     first = repository.derive(repository.resolve(spec.revision), spec.operations)
-    shas = repository.add_series(first, series, version=wanted, say=lab.progress.note)
-    settled = replace(_base(lab, spec, options), operations=())
+    shas = repository.add_series(first, series, version=wanted, say=workspace.progress.note)
+    settled = replace(_base(workspace, spec, options), operations=())
     return KernelRange(
         rungs=tuple(
             _rung(replace(settled, revision=sha), repository.commit(sha), weight=1.0) for sha in (first, *shas)
@@ -141,54 +140,54 @@ def series_range(
     )
 
 
-def config_range(lab: "Lab", good: Path, bad: Path, revision: str, options: BuildOptions) -> KernelRange:
+def config_range(workspace: Workspace, good: Path, bad: Path, revision: str, options: BuildOptions) -> KernelRange:
     """From one configuration of a revision to another, option by option. Raises ConfigError, HostError."""
     spec = parse_git(revision, revision.removeprefix("git:"))
     if options.config is not None:
         raise ConfigError("--config and --config-diff exclude one another", remedy="Leave --config out.")
-    repository = open_repository(lab, spec.tree)
-    base = replace(_base(lab, spec, options), revision=repository.resolve(spec.revision))
-    resolve = lab.kernels.resolved_configs
-    return KernelRange(rungs=plan_config_line(good, bad, base, folder=lab.paths.configs, resolve=resolve))
+    repository = open_repository(workspace, spec.tree)
+    base = replace(_base(workspace, spec, options), revision=repository.resolve(spec.revision))
+    resolve = workspace.kernels.resolved_configs
+    return KernelRange(rungs=plan_config_line(good, bad, base, folder=workspace.paths.configs, resolve=resolve))
 
 
 def continued_range(
-    lab: "Lab", run: Run, tree: str, paths: Sequence[str], options: BuildOptions, build_fixes: Sequence[str]
+    workspace: Workspace, run: Run, tree: str, paths: Sequence[str], options: BuildOptions, build_fixes: Sequence[str]
 ) -> KernelRange:
     """The history behind the edges that a search over packages found.
 
     Stable releases lie on branches of their own: the range begins where the first edge's older version and the last
     edge's newer one have parted. Raises ConfigError, HostError.
     """
-    plan, outcome = lab.store.bisections.plan(run.id), lab.store.bisections.outcome(run.id)
+    plan, outcome = workspace.store.bisections.plan(run.id), workspace.store.bisections.outcome(run.id)
     if plan is None or plan.built or outcome is None or not outcome.edges:
         raise ConfigError(
             f"run {run.id} is no finished search over packages that found an edge",
             remedy="`kab bisect status` shows the searches; name one that ended with edges.",
         )
     spec, _ = parse_git_range(f"{tree}@old..new")
-    repository = open_repository(lab, spec.tree)
+    repository = open_repository(workspace, spec.tree)
     older, newer = (
         find_release(repository, plan.rungs[rung].version)
         for rung in (outcome.edges[0].before, outcome.edges[-1].after)
     )
     for release in (older, newer):
         if release.wanted:
-            lab.progress.note(stand_in_note(repository, release))
+            workspace.progress.note(stand_in_note(repository, release))
     base = repository.fork(older.sha, newer.sha)
-    lab.progress.note(f"the edges of {run.id} lie in {spec.tree} between {base[:12]} and {newer.tag}")
-    return git_range(lab, (f"{tree}@{base}..{newer.sha}", *paths), options, build_fixes)
+    workspace.progress.note(f"the edges of {run.id} lie in {spec.tree} between {base[:12]} and {newer.tag}")
+    return git_range(workspace, (f"{tree}@{base}..{newer.sha}", *paths), options, build_fixes)
 
 
-def open_repository(lab: "Lab", tree: Path) -> Repository:
+def open_repository(workspace: Workspace, tree: Path) -> Repository:
     """The user's repository, with a word about what is not part of it. Raises ConfigError, HostError."""
-    repository = Repository.open(tree, lab.paths.git)
+    repository = Repository.open(tree, workspace.paths.git)
     if repository.dirty():
-        lab.progress.note(f"{tree} has changes that are not committed: they are not part of any kernel here")
+        workspace.progress.note(f"{tree} has changes that are not committed: they are not part of any kernel here")
     return repository
 
 
-def _base(lab: "Lab", spec: GitSpec, options: BuildOptions) -> GitSpec:
+def _base(workspace: Workspace, spec: GitSpec, options: BuildOptions) -> GitSpec:
     """The spec with nothing in it that depends on the folder that kab was called in, or on files that may change.
 
     Configurations and fragments are kept by their content: a search builds its last kernel as it built its first.
@@ -196,7 +195,7 @@ def _base(lab: "Lab", spec: GitSpec, options: BuildOptions) -> GitSpec:
     settings = options.over(spec.build)
 
     def kept(path: Path) -> Path:
-        return keep_config(read_config(path), lab.paths.configs)
+        return keep_config(read_config(path), workspace.paths.configs)
 
     return replace(
         spec,
@@ -234,12 +233,12 @@ def git_counter(plan: BisectionPlan, edge: FoundEdge, far: int) -> str:
     return with_operation(plan.rungs[far].spec, kind, culprit.sha)
 
 
-def config_counter(lab: "Lab") -> Callable[[BisectionPlan, FoundEdge, int], str]:
+def config_counter(workspace: Workspace) -> Callable[[BisectionPlan, FoundEdge, int], str]:
     """How an option at an edge is set back, or set, in the far configuration."""
 
     def counter(plan: BisectionPlan, edge: FoundEdge, far: int) -> str:
         after, there = (_spec(plan.rungs[rung].spec) for rung in (edge.after, far))
-        return git_text(counter_spec(after, there, folder=lab.paths.configs))
+        return git_text(counter_spec(after, there, folder=workspace.paths.configs))
 
     return counter
 

@@ -1,12 +1,13 @@
 """What is told of a stored run: as text, as one HTML file, as JSON, of a search as a mail, too."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from harness.errors import ExitCode
+from harness.lab.workspace import Workspace
 from harness.model.experiment import BlockPlace, PlaceT
 from harness.model.run import Run, SubrunRole
 from harness.model.trial import Trial, written
@@ -21,10 +22,13 @@ from harness.workloads.registry import metrics_of
 if TYPE_CHECKING:
     from harness.bisect.evidence import Evidence
     from harness.bisect.view import Standing
-    from harness.lab.lab import Lab
     from harness.lab.searches import StoredSearch
     from harness.model.bisection import BisectionOutcome
+    from harness.run.answer import TreeLister
     from harness.store import SqlStore
+
+# (the git clone that was named, or None) -> what lists the commits between two packages.
+ListerOf = Callable[[Path | None], "TreeLister | None"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,21 +135,26 @@ class SearchReport:
         return list_mail(self.run, evidence, self.standing, self.outcome, self.metrics, subruns=subruns)
 
 
-def report(lab: "Lab", run_id: str) -> RunReport | SearchReport:
+def report(workspace: Workspace, run_id: str, *, lister_of: ListerOf) -> RunReport | SearchReport:
     """As Lab.report."""
-    run = lab.store.run(run_id)
+    run = workspace.store.run(run_id)
     if run.verb == "bisect":
-        return report_search(lab, run.id)
-    return RunReport(run=run, decision=lab.store.decision(run.id), store=lab.store)
+        return report_search(workspace, run.id, lister_of=lister_of)
+    return RunReport(run=run, decision=workspace.store.decision(run.id), store=workspace.store)
 
 
 def report_search(
-    lab: "Lab", run_id: str | None, *, tree: Path | None = None, outcome: "BisectionOutcome | None" = None
+    workspace: Workspace,
+    run_id: str | None,
+    *,
+    lister_of: ListerOf,
+    tree: Path | None = None,
+    outcome: "BisectionOutcome | None" = None,
 ) -> SearchReport:
     """As Lab.report_search."""
     from harness.lab.searches import stored_search
     from harness.lab.treesuspects import with_suspects
 
-    search = stored_search(lab, run_id)
-    known = with_suspects(lab, search.plan, search.run.experiment, outcome or search.outcome, tree)
-    return SearchReport(search=search, standing=search.standing(), outcome=known, store=lab.store)
+    search = stored_search(workspace, run_id)
+    known = with_suspects(search.plan, search.run.experiment, outcome or search.outcome, tree, lister_of)
+    return SearchReport(search=search, standing=search.standing(), outcome=known, store=workspace.store)

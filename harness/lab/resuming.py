@@ -2,19 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.config import texts_of
 from harness.errors import ConfigError
 from harness.lab.searchrequest import SearchRequest
+from harness.lab.workspace import Workspace
 from harness.model.bisection import BisectionPlan
 from harness.model.experiment import Experiment
 from harness.model.run import Run
 from harness.parse.plainjson import to_plain
 from harness.parse.units import fraction_text
-
-if TYPE_CHECKING:
-    from harness.lab.lab import Lab
 
 _NOT_GIVEN = "not given"
 
@@ -25,16 +23,16 @@ def says_anything(wanted: SearchRequest) -> bool:
     return replace(wanted, experiment=request, resume=False, tree=None) != SearchRequest()
 
 
-def to_resume(lab: "Lab") -> tuple[Run, BisectionPlan]:
+def to_resume(workspace: Workspace) -> tuple[Run, BisectionPlan]:
     """The newest unfinished search. Raises ConfigError where there is none."""
-    found = lab.store.bisections.newest(unfinished=True)
+    found = workspace.store.bisections.newest(unfinished=True)
     if found is None:
         raise ConfigError(
             "there is no unfinished search to resume", remedy="`kab runs` lists what there is; drop --resume."
         )
-    plan = lab.store.bisections.plan(found)
+    plan = workspace.store.bisections.plan(found)
     assert plan is not None, "it is a bisection"
-    return lab.store.run(found), plan
+    return workspace.store.run(found), plan
 
 
 def refuse_another(stored: tuple[Run, BisectionPlan], experiment: Experiment, plan: BisectionPlan) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from harness.config import (
     Request,
@@ -13,7 +12,7 @@ from harness.config import (
 )
 from harness.errors import ConfigError
 from harness.kbuild.ahead import BuildAhead
-from harness.lab.bench import OpenBench, check_job, require_one_architecture, run_conditions, runner
+from harness.lab.bench import BenchChoice, OpenBench, check_job, require_one_architecture, run_conditions, runner
 from harness.lab.ranges import (
     BuildOptions,
     KernelRange,
@@ -30,6 +29,7 @@ from harness.lab.ranges import (
 from harness.lab.resuming import other_conditions, refuse_another, says_anything, to_resume
 from harness.lab.searchrequest import SearchRequest, search_command
 from harness.lab.treesuspects import check_packages
+from harness.lab.workspace import Workspace
 from harness.model.bisection import BisectionOutcome, BisectionPlan, FoundEdge
 from harness.model.experiment import Experiment
 from harness.model.kernel import Kernel
@@ -37,37 +37,39 @@ from harness.model.run import Run
 from harness.model.trial import Stage
 from harness.parse.units import parse_fraction
 from harness.run.ab import AbLoop
+from harness.run.answer import TreeLister
 from harness.run.bisect import BisectLoop, BisectRequest
 from harness.workloads.registry import metrics_of
-
-if TYPE_CHECKING:
-    from harness.lab.lab import Lab
 
 DEFAULT_MAX_BOOTS = 80
 _LEAST_CONFIDENCE = 0.5
 
 
 def search(
-    lab: "Lab", wanted: SearchRequest, *, bench: OpenBench | None, destroy_data: str, command: tuple[str, ...]
+    workspace: Workspace,
+    wanted: SearchRequest,
+    *,
+    tree: TreeLister | None,
+    bench: BenchChoice,
+    destroy_data: str,
+    command: tuple[str, ...],
 ) -> tuple[Run, BisectionOutcome]:
     """As Lab.search: make or continue it, to its end."""
-    tree = lab.tree_lister(wanted.tree)
-    stored = to_resume(lab) if wanted.resume else None
+    stored = to_resume(workspace) if wanted.resume else None
     if stored is not None and not says_anything(wanted):
         run, plan = stored
         experiment, command = run.experiment, run.command
     else:
-        experiment, plan = _planned(lab, wanted, stored[1] if stored else None)
+        experiment, plan = _planned(workspace, wanted, stored[1] if stored else None)
         if stored is not None:
             refuse_another(stored, experiment, plan)
     check_job(experiment.workload)
     check_packages(plan, wanted.tree)
-    first, last = lab.resolve(plan.rungs[0].spec), lab.resolve(plan.rungs[-1].spec)
+    first, last = workspace.resolve(plan.rungs[0].spec), workspace.resolve(plan.rungs[-1].spec)
     require_one_architecture(first, last)
     request = wanted.experiment
-    if request.accelerator is None and stored is not None and bench is None:
-        request = replace(request, accelerator=stored[0].conditions.get("accelerator"))
-    with lab.bench_for(request, bench, destroy_data) as opened:
+    usual = stored[0].conditions.get("accelerator") if stored is not None else None
+    with bench.open(request, usual=usual) as opened:
         opened.check(experiment)
         asked = BisectRequest(
             experiment=experiment,
@@ -83,8 +85,8 @@ def search(
         )
         if stored is not None and asked.digest != stored[0].digest:
             raise other_conditions(stored[0], asked.conditions)
-        with BuildAhead(lab.environment) as ahead:
-            loop = _loop(lab, opened, asked, ahead)
+        with BuildAhead(workspace.environment) as ahead:
+            loop = _loop(workspace, opened, asked, ahead)
             return replace(loop, tree=tree).execute(asked)
 
 
@@ -100,13 +102,13 @@ def _repeat(request: Request, destroy_data: str) -> Callable[[Experiment], tuple
     return repeat
 
 
-def _loop(lab: "Lab", bench: OpenBench, asked: BisectRequest, ahead: BuildAhead) -> BisectLoop:
+def _loop(workspace: Workspace, bench: OpenBench, asked: BisectRequest, ahead: BuildAhead) -> BisectLoop:
     """The loop of a search; where its kernels are built, likely ones are built while others boot."""
     plan = asked.plan
 
     def resolve(spec: str) -> Kernel:
         ahead.make_way(spec)
-        return lab.resolve(spec)
+        return workspace.resolve(spec)
 
     def on_stage(stage: Stage) -> None:
         # Builds stand still while a guest measures.
@@ -117,19 +119,20 @@ def _loop(lab: "Lab", bench: OpenBench, asked: BisectRequest, ahead: BuildAhead)
 
     return BisectLoop(
         ab=AbLoop(
-            runner=runner(lab, bench, asked.first, on_stage=on_stage), metrics=metrics_of(asked.experiment.workload)
+            runner=runner(workspace, bench, asked.first, on_stage=on_stage),
+            metrics=metrics_of(asked.experiment.workload),
         ),
-        bisections=lab.store.bisections,
+        bisections=workspace.store.bisections,
         resolve=resolve,
-        changes=lab.kernels.changes,
-        counter=_counter(lab, plan),
+        changes=workspace.kernels.changes,
+        counter=_counter(workspace, plan),
         effect=options_between,
         ahead=ahead.want if plan.built else None,
     )
 
 
 def _planned(
-    lab: "Lab", wanted: SearchRequest, stored: BisectionPlan | None = None
+    workspace: Workspace, wanted: SearchRequest, stored: BisectionPlan | None = None
 ) -> tuple[Experiment, BisectionPlan]:
     """The experiment and the ladder, that of `stored` where none is named.
 
@@ -145,11 +148,11 @@ def _planned(
     if not _LEAST_CONFIDENCE < confidence < 1:
         raise ConfigError(f"--confidence {wanted.confidence}: it must lie between 50% and 100%")
     if stored is None or ends:
-        found = _range(lab, ends, wanted)
+        found = _range(workspace, ends, wanted)
     else:
         found = KernelRange(rungs=stored.rungs, build_fixes=stored.build_fixes)
     if len(found.rungs) == 2:
-        lab.progress.note("nothing lies between the two ends: `kab ab` would do")
+        workspace.progress.note("nothing lies between the two ends: `kab ab` would do")
     plan = BisectionPlan(
         rungs=found.rungs,
         edges=wanted.edges,
@@ -160,7 +163,7 @@ def _planned(
     return replace(experiment, baseline=found.rungs[0].spec, candidate=found.rungs[-1].spec), plan
 
 
-def _range(lab: "Lab", ends: tuple[str, ...], wanted: SearchRequest) -> KernelRange:
+def _range(workspace: Workspace, ends: tuple[str, ...], wanted: SearchRequest) -> KernelRange:
     """The kernels to search. Raises ConfigError, HostError, DoesNotApplyError (a patch of a series)."""
     if wanted.series_version is not None and wanted.series is None:
         raise ConfigError("--series-version is of a series", remedy="Name it with --series, or leave the option out.")
@@ -170,7 +173,7 @@ def _range(lab: "Lab", ends: tuple[str, ...], wanted: SearchRequest) -> KernelRa
                 "a patch series goes on top of one revision", remedy="Write kab bisect --series DIR git:TREE@REV."
             )
         return series_range(
-            lab, wanted.series, ends[0], wanted.build, wanted.build_fixes, version=wanted.series_version
+            workspace, wanted.series, ends[0], wanted.build, wanted.build_fixes, version=wanted.series_version
         )
     if wanted.config_diff is not None:
         if len(ends) != 1:
@@ -178,25 +181,25 @@ def _range(lab: "Lab", ends: tuple[str, ...], wanted: SearchRequest) -> KernelRa
                 "configurations are compared on one revision",
                 remedy="Write kab bisect --config-diff GOOD BAD git:TREE@REV.",
             )
-        return config_range(lab, *wanted.config_diff, ends[0], wanted.build)
+        return config_range(workspace, *wanted.config_diff, ends[0], wanted.build)
     if wanted.from_run is not None:
-        run = lab.store.run(wanted.from_run)
-        return continued_range(lab, run, ends[0], ends[1:], wanted.build, wanted.build_fixes)
+        run = workspace.store.run(wanted.from_run)
+        return continued_range(workspace, run, ends[0], ends[1:], wanted.build, wanted.build_fixes)
     if means_history(ends):
-        return git_range(lab, ends, wanted.build, wanted.build_fixes)
+        return git_range(workspace, ends, wanted.build, wanted.build_fixes)
     if wanted.build != BuildOptions() or wanted.build_fixes:
         raise ConfigError(
             "--config, --fragment, --cc, --builder and --build-fix are for kernels that are built",
             remedy="Write kab bisect git:TREE@OLD..NEW.",
         )
-    return package_range(lab, ends, flavour=wanted.flavour, suites=wanted.suites, every=wanted.every)
+    return package_range(workspace, ends, flavour=wanted.flavour, suites=wanted.suites, every=wanted.every)
 
 
-def _counter(lab: "Lab", plan: BisectionPlan) -> Callable[[BisectionPlan, FoundEdge, int], str] | None:
+def _counter(workspace: Workspace, plan: BisectionPlan) -> Callable[[BisectionPlan, FoundEdge, int], str] | None:
     """How an edge's change is undone at the far end; None for packages, which nobody can take a commit out of."""
     if not plan.built:
         return None
-    return config_counter(lab) if plan.rungs[-1].commit is None else git_counter
+    return config_counter(workspace) if plan.rungs[-1].commit is None else git_counter
 
 
 def _ends_of(request: Request) -> tuple[str, ...]:

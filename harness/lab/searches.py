@@ -2,19 +2,16 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from harness.bisect.evidence import Evidence
 from harness.bisect.fold import stand
 from harness.bisect.view import Standing, view_of
 from harness.errors import ConfigError
+from harness.lab.workspace import Workspace
 from harness.model.bisection import BisectionOutcome, BisectionPlan, Mark, SearchView
 from harness.model.run import Run
 from harness.run.evidence import stored_evidence
 from harness.workloads.registry import metrics_of
-
-if TYPE_CHECKING:
-    from harness.lab.lab import Lab
 
 # Of a commit's hash, as git has it.
 _LEAST_DIGITS = 7
@@ -62,9 +59,9 @@ class StoredSearch:
         return "\n".join(logs)
 
 
-def stored_search(lab: "Lab", run_id: str | None = None) -> StoredSearch:
+def stored_search(workspace: Workspace, run_id: str | None = None) -> StoredSearch:
     """A stored search, the newest where none is named. Raises ConfigError."""
-    store = lab.store
+    store = workspace.store
     wanted = run_id if run_id not in {None, "last"} else store.bisections.newest()
     if wanted is None:
         raise ConfigError("there is no search yet", remedy="Begin one with `kab bisect FROM TO`.")
@@ -89,12 +86,12 @@ def replay(log: str) -> Iterator[SearchView]:
         yield view_of(step.plan, stand(step, metrics_of(step.experiment.workload)))
 
 
-def skip(lab: "Lab", spec: str, *, undo: bool, reason: str) -> tuple[Run, str]:
+def skip(workspace: Workspace, spec: str, *, undo: bool, reason: str) -> tuple[Run, str]:
     """As Lab.skip; `spec` may be a rung's number, or the beginning of a commit's hash, too."""
-    newest = lab.store.bisections.newest(unfinished=True)
+    newest = workspace.store.bisections.newest(unfinished=True)
     if newest is None:
         raise ConfigError("there is no unfinished search", remedy="Begin one with `kab bisect FROM TO`.")
-    found = stored_search(lab, newest)
+    found = stored_search(workspace, newest)
     run, plan = found.run, found.plan
     rungs = [
         index
@@ -110,5 +107,5 @@ def skip(lab: "Lab", spec: str, *, undo: bool, reason: str) -> tuple[Run, str]:
     if rung in {0, plan.last}:
         raise ConfigError(f"{spec} is an end of the ladder", remedy="Name another end instead of skipping it.")
     mark = Mark(rung=rung, skip=not undo, reason=reason, after_trials=len(run.trials))
-    lab.store.bisections.add_mark(run.id, mark)
+    workspace.store.bisections.add_mark(run.id, mark)
     return run, plan.rungs[rung].release

@@ -1,37 +1,34 @@
 """Wiring of ``--tree``: suspects from a clone of Linux, for edges between packages."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from harness.errors import ConfigError, KabError
 from harness.git.releases import list_commits
 from harness.git.repository import Repository
+from harness.lab.workspace import Workspace
 from harness.model.bisection import BisectionOutcome, BisectionPlan
 from harness.model.experiment import Experiment
 from harness.model.history import Change, TreeListing
 from harness.run.answer import TreeLister, with_tree
 
-if TYPE_CHECKING:
-    from harness.lab.lab import Lab
 
-
-def tree_lister(lab: "Lab", tree: Path | None) -> TreeLister | None:
+def tree_lister(workspace: Workspace, tree: Path | None) -> TreeLister | None:
     """What lists commits from `tree`, else from that of the settings; None where neither is named.
 
     Later trouble is told in the listing: a search does not fail for it. Raises ConfigError where `tree` is no git
     repository; HostError.
     """
     if tree is not None:
-        Repository.open(tree, lab.paths.git)
-    chosen = tree or lab.settings.tree
+        Repository.open(tree, workspace.paths.git)
+    chosen = tree or workspace.settings.tree
     if chosen is None:
         return None
 
     def list_(older: str, newer: str, paths: Sequence[str]) -> tuple[TreeListing, Sequence[Change]]:
         try:
-            return list_commits(Repository.open(chosen, lab.paths.git), older, newer, paths)
+            return list_commits(Repository.open(chosen, workspace.paths.git), older, newer, paths)
         except KabError as error:
             return TreeListing(tree=str(chosen), notes=(f"{error.message}. {error.remedy}".strip(),)), ()
 
@@ -47,17 +44,17 @@ def check_packages(plan: BisectionPlan, tree: Path | None) -> None:
 
 
 def with_suspects(
-    lab: "Lab",
     plan: BisectionPlan,
     experiment: Experiment,
     outcome: BisectionOutcome | None,
     tree: Path | None,
+    lister_of: Callable[[Path | None], TreeLister | None],
 ) -> BisectionOutcome | None:
     """A stored outcome with what `tree` lists at each edge; without one, what that of the settings lists where no tree
     has been asked. Raises ConfigError (no git repository, no packages), HostError.
     """
     check_packages(plan, tree)
-    lister = lab.tree_lister(tree)
+    lister = lister_of(tree)
     if lister is None or outcome is None or plan.built:
         return outcome
     edges = [

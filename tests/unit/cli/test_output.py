@@ -193,7 +193,7 @@ def test_a_script_that_cannot_be_read_is_told_before_any_boot(
         raise AssertionError("a kernel was asked for")
 
     monkeypatch.setenv("KAB_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setattr("harness.lab.lab.Lab.resolve", resolve)
+    monkeypatch.setattr("harness.lab.workspace.Workspace.resolve", resolve)
     with os.fdopen(os.open("/dev/null", os.O_WRONLY)) as unreadable:
         monkeypatch.setattr("sys.stdin", unreadable)
         assert run_command(["shell", "debian:6.12"]) == ExitCode.USAGE
