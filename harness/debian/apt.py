@@ -250,7 +250,7 @@ class AptRoot:
         if shutil.which(argv[0]) is None:
             raise process.missing_tool(str(argv[0]))
         # APT must not go on when kab is killed.
-        return ["setpriv", "--pdeathsig", "KILL", "--", argv[0], "-c", self._configuration, *argv[1:]]
+        return [*process.dying_with_us(), argv[0], "-c", self._configuration, *argv[1:]]
 
     def _run(self, argv: Sequence[str | Path], *, timeout_s: float) -> process.Completed:
         return process.run(self._command(argv), timeout_s=timeout_s, check=False, env=_environment())

@@ -7,13 +7,12 @@ from pathlib import Path
 
 from harness.errors import ConfigError, HostError
 from harness.git.command import Git
+from harness.host.process import dying_with_us
 
 _LOG = logging.getLogger(__name__)
 # In the work tree's administrative folder while files are being written.
 _UNFINISHED = "kab-unfinished"
 _DAMAGED_INDEX = re.compile(r"index file (corrupt|smaller|.*too short)|bad (signature|index)|unordered stage entries")
-# A git that outlived the kab that started it would write files under the next one's feet.
-_DIE_TOGETHER = ("setpriv", "--pdeathsig", "KILL", "--")
 
 
 def check_out(own: Git, worktree: Path, sha: str) -> None:
@@ -35,7 +34,7 @@ def check_out(own: Git, worktree: Path, sha: str) -> None:
         _reset(git, folder / "index", sha)
         if killed:
             _LOG.info("the last checkout in %s was killed: removing what it may have left", worktree)
-            git.run("clean", "-ffdxq", wrapper=_DIE_TOGETHER)
+            git.run("clean", "-ffdxq", wrapper=dying_with_us())
         marker.unlink()
     except OSError as error:
         raise HostError(
@@ -45,14 +44,15 @@ def check_out(own: Git, worktree: Path, sha: str) -> None:
 
 
 def _reset(git: Git, index: Path, sha: str) -> None:
+    # A git that outlived the kab that started it would write files under the next one's feet.
     # Not `checkout`: it believes the index about files that it does not switch.
     words = ("reset", "--hard", "--quiet", "--no-recurse-submodules", sha)
-    done = git.run(*words, check=False, wrapper=_DIE_TOGETHER)
+    done = git.run(*words, check=False, wrapper=dying_with_us())
     if done.status != 0 and _DAMAGED_INDEX.search(done.stderr):
         _LOG.warning("the index of %s is damaged: writing all files again", git.folder)
         index.unlink(missing_ok=True)
-        git.run(*words, wrapper=_DIE_TOGETHER)
-        git.run("clean", "-ffdxq", wrapper=_DIE_TOGETHER)
+        git.run(*words, wrapper=dying_with_us())
+        git.run("clean", "-ffdxq", wrapper=dying_with_us())
     elif done.status != 0:
         raise git.failure(done)
 

@@ -3,7 +3,7 @@
 import os
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -52,7 +52,7 @@ class Git:
         check: bool = True,
         stdin: bytes | None = None,
         variables: Mapping[str, str] | None = None,
-        wrapper: tuple[str, ...] = (),
+        wrapper: Sequence[str | Path] = (),
     ) -> process.Completed:
         """Run ``git ARGUMENTS``; `wrapper` is a command that runs it.
 

@@ -52,6 +52,9 @@ TOOL_PACKAGES: dict[str, str] = {
 }
 
 
+_UNLESS_ORPHANED = '[ "$PPID" -eq "$1" ] || exit 137; shift; exec "$@"'
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completed:
     """A finished process with its decoded output."""
@@ -130,6 +133,14 @@ def spawn(
         raise missing_tool(words[0]) from error
     except OSError as error:
         raise HostError(f"cannot run `{shlex.join(words)}`: {error}") from error
+
+
+def dying_with_us(argv: Sequence[str | Path] = ()) -> tuple[str | Path, ...]:
+    """`argv` as a command that is killed when the thread of kab that starts it ends, at whatever moment that is.
+
+    The signal is asked for by the new process itself, so that one whose parent died before it could ask looks for that.
+    """
+    return ("setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", _UNLESS_ORPHANED, "sh", str(os.getpid()), *argv)
 
 
 def stop(process: Process, *, timeout_s: float) -> bool:

@@ -77,7 +77,7 @@ class BuildAhead:
         self._tried.add(upcoming)
         self._spec = upcoming
         self._running = process.spawn(
-            ["setpriv", "--pdeathsig", "KILL", "--", "nice", "-n", _NICE, *_KAB_BUILD, upcoming],
+            process.dying_with_us(["nice", "-n", _NICE, *_KAB_BUILD, upcoming]),
             new_session=True,
             env=self._environment,
         )

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from harness.errors import HostError
-from harness.host.process import find_tool, run, spawn, stop
+from harness.host.process import dying_with_us, find_tool, run, spawn, stop
 
 pytestmark = pytest.mark.unit
 
@@ -56,3 +56,14 @@ def test_stop_ends_and_kills() -> None:
     assert not stop(deaf, timeout_s=0.2)
     assert deaf.poll() == -9
     deaf.stdout.close()
+
+
+def test_what_dies_with_us_does_not_start_as_an_orphan(tmp_path: Path) -> None:
+    """Killed between its fork and its request for the signal, a parent leaves a child that would hear of nothing."""
+    ours, orphan = tmp_path / "ours", tmp_path / "orphan"
+    assert run(dying_with_us(["touch", ours]), timeout_s=5).status == 0
+    assert ours.exists()
+    # Its parent is the shell, and not this process, as that of an orphan is another one.
+    started = run(["sh", "-c", '"$@"; echo $?', "sh", *dying_with_us(["touch", orphan])], timeout_s=5)
+    assert started.stdout == "137\n"
+    assert not orphan.exists()
