@@ -8,7 +8,7 @@ from harness.model.experiment import Arm, BlockPlace, Experiment, Place, RungPla
 from harness.model.guest import DiskBackend, DiskBus, DiskSpec, FilesystemSpec, GuestSpec
 from harness.model.run import KernelRecord, Run
 from harness.model.trial import Finding, FindingKind, Outcome, Stage, Trial
-from harness.model.verdict import Comparison, Decision, Verdict
+from harness.model.verdict import Caution, CautionKind, Choice, ChoiceKind, Comparison, Decision, Verdict
 from harness.model.workload import FIRST_KIND, Workload
 
 # Any code point: NUL and lone surrogates (undecodable bytes of a command line) included.
@@ -142,6 +142,10 @@ def decisions() -> st.SearchStrategy[Decision]:
         spread=st.none() | numbers,
         verdict=st.sampled_from(Verdict),
         notes=words,
+        cautions=st.lists(
+            st.builds(Caution, kind=st.sampled_from(CautionKind), value=numbers, arm=st.none() | st.sampled_from(Arm)),
+            max_size=2,
+        ).map(tuple),
     )
     return st.builds(
         Decision,
@@ -152,4 +156,6 @@ def decisions() -> st.SearchStrategy[Decision]:
         final=st.booleans(),
         comparisons=st.dictionaries(text, comparisons, max_size=2),
         blocks_left=st.none() | counts,
+        choice=st.none()
+        | st.builds(Choice, kind=st.sampled_from(ChoiceKind), candidates=counts, error=numbers, run=text),
     )

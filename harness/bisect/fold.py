@@ -9,7 +9,7 @@ import numpy as np
 
 from harness.bisect import metric as metric_choice
 from harness.bisect.evidence import Evidence, LadderEvidence, ladder_evidence
-from harness.bisect.metric import MetricChoice
+from harness.bisect.metric import FollowedWhy, MetricChoice
 from harness.bisect.noise import Noise
 from harness.bisect.nullsearch import GIVE_UP, NullSearch, Values, is_null, listen, look, unseen
 from harness.bisect.prior import cost_of, edge_counts, ladder_prior
@@ -47,7 +47,7 @@ def choose_metric(evidence: Evidence, metrics: Mapping[str, Metric]) -> MetricCh
     """The metric that the search follows; None before the ends are measured."""
     named = evidence.experiment.metric
     if named != AUTO:
-        return MetricChoice(name=named, how="named by the user", separation=0.0, settled=True)
+        return MetricChoice(name=named, why=FollowedWhy.NAMED, separation=0.0, settled=True)
     rungs = range(len(evidence.plan.rungs))
     at_ends = ladder_evidence(evidence, inner_boots=0)
     # A kernel may be too old for a metric: one that an end lacks says nothing of that end.

@@ -3,7 +3,8 @@
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from enum import StrEnum
 
 from harness.model.workload import Metric
 
@@ -16,15 +17,31 @@ _RELATIVE_FLOOR = 0.01
 Boots = Mapping[int, Sequence[float]]
 
 
+class FollowedWhy(StrEnum):
+    """Why a search follows a metric."""
+
+    NAMED = "named"
+    # It is the only one that may decide.
+    ONLY = "only"
+    # It separates kernels best.
+    SEPARATES = "separates"
+    # No metric separates kernels clearly: this one told the ends apart, or spreads least.
+    LEADER = "leader"
+    CALMEST = "calmest"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricChoice:
     """A metric, and why it was taken."""
 
     name: str
-    how: str
+    why: FollowedWhy
     # Distance of the kernels furthest apart, in spreads.
     separation: float
     settled: bool
+    # That of the other candidates; and how many boots besides those of the ends there were.
+    others: Mapping[str, float] = field(default_factory=dict)
+    boots: int = 0
 
 
 def logs(metric: Metric, boots: Boots) -> dict[int, list[float]]:
@@ -81,13 +98,14 @@ def choose(
             continue
         name = max(scores, key=lambda name: scores[name])
         if scores[name] >= CLEAR:
-            how = _how(name, scores, boots)
-            return MetricChoice(name=name, how=how, separation=scores[name], settled=True)
+            why = FollowedWhy.ONLY if len(scores) == 1 else FollowedWhy.SEPARATES
+            others = {other: score for other, score in scores.items() if other != name}
+            return MetricChoice(name=name, why=why, separation=scores[name], settled=True, others=others, boots=boots)
         if leader in scores:
-            name, how = leader, "told the ends apart; no metric separates kernels clearly"
+            name, why = leader, FollowedWhy.LEADER
         else:
-            name, how = _calmest(scores, metrics, by_metric), "no metric separates kernels; this one spreads least"
-        best = MetricChoice(name=name, how=how, separation=scores[name], settled=False)
+            name, why = _calmest(scores, metrics, by_metric), FollowedWhy.CALMEST
+        best = MetricChoice(name=name, why=why, separation=scores[name], settled=False)
     return best
 
 
@@ -99,12 +117,3 @@ def _calmest(names: Iterable[str], metrics: Mapping[str, Metric], by_metric: Map
         if any(value > metrics[name].floor for values in by_metric[name].values() for value in values)
     ]
     return min(above or names, key=lambda name: spread_of(logs(metrics[name], by_metric[name]), 0.0))
-
-
-def _how(name: str, scores: Mapping[str, float], boots: int) -> str:
-    if len(scores) == 1:
-        return "the only one that may decide"
-    inner = "1 inner boot" if boots == 1 else f"{boots} inner boots"
-    where = f"the ends and {inner}" if boots else "the ends"
-    others = ", ".join(f"{other} {score:.0f}" for other, score in scores.items() if other != name)
-    return f"separates {where} best: kernels up to {scores[name]:.0f} spreads apart ({others})"

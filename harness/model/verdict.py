@@ -28,6 +28,28 @@ class Verdict(StrEnum):
         return ExitCode.GOOD
 
 
+class CautionKind(StrEnum):
+    """What to know before an interval is trusted."""
+
+    # Values below a floor count as that.
+    FLOOR = "floor"
+    # Boots agree better than can be believed: a least spread was assumed.
+    RESOLUTION = "resolution"
+    # Boots of an arm fall into two groups, or drift over the run.
+    TWO_GROUPS = "two-groups"
+    DRIFT = "drift"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caution:
+    """What to know before an interval is trusted, with what it takes to say it."""
+
+    kind: CautionKind
+    # The floor in metric units, or the least spread as a fraction.
+    value: float = 0.0
+    arm: Arm | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
     """One metric of candidate against baseline, over the complete blocks of a run."""
@@ -49,7 +71,10 @@ class Comparison:
     spread: float | None
     verdict: Verdict
     # Warnings for people: "two-humped", "drift", ...
+    # What to mind, in sentences: as it was stored; empty while only `cautions` say it.
     notes: tuple[str, ...] = ()
+    # Empty in what was stored before they were.
+    cautions: tuple[Caution, ...] = field(default=(), metadata={LATER: True})
 
 
 class StopKind(StrEnum):
@@ -129,6 +154,34 @@ class Reason:
     stop: Stop | None = None
 
 
+class ChoiceKind(StrEnum):
+    """How a deciding metric was chosen."""
+
+    NAMED = "named"
+    NOT_YET = "not-yet"
+    # The workload has but one.
+    ONLY = "only"
+    # It separates the arms best, of all or of the speeds.
+    SEPARATES = "separates"
+    SEPARATES_SPEEDS = "separates-speeds"
+    # Nothing separates the arms; it spreads least.
+    CALMEST = "calmest"
+    # As in the run that a kernel is compared with.
+    REFERENCE = "reference"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """How a deciding metric was chosen, with what it takes to say it."""
+
+    kind: ChoiceKind
+    # Metrics that it was chosen from, which share the error.
+    candidates: int = 0
+    error: float = 0.0
+    # The run that a kernel is compared with.
+    run: str = ""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
     """What a run has decided so far."""
@@ -136,7 +189,7 @@ class Decision:
     verdict: Verdict
     # Name of the deciding metric; None before one could be chosen.
     metric: str | None
-    # How it was chosen: "named by the user", "separates the arms best of 4 (error split)", ...
+    # How it was chosen, in half a sentence: as it was stored; empty while only `choice` says it.
     how: str
     # Why the verdict is what it is, in a sentence: as it was stored; empty while only `why` says it.
     reason: str
@@ -147,3 +200,4 @@ class Decision:
     blocks_left: int | None = None
     # None in what was stored before it was.
     why: Reason | None = field(default=None, metadata={LATER: True})
+    choice: Choice | None = field(default=None, metadata={LATER: True})

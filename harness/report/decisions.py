@@ -1,7 +1,22 @@
-"""Why a verdict is what it is, in a sentence; and why no further boot is made."""
+"""What the statistics say, in sentences: why a verdict is what it is, by which metric, and what to mind."""
+
+from collections.abc import Mapping
+from dataclasses import replace
 
 from harness.model.trial import Outcome
-from harness.model.verdict import Comparison, Decision, Reason, ReasonKind, Stop, StopKind, Verdict
+from harness.model.verdict import (
+    Caution,
+    CautionKind,
+    ChoiceKind,
+    Comparison,
+    Decision,
+    Reason,
+    ReasonKind,
+    Stop,
+    StopKind,
+    Verdict,
+)
+from harness.model.workload import Metric
 
 _FAILED = {
     Outcome.BUILD_FAILED: "could not be built",
@@ -44,6 +59,59 @@ def decision_reason(decision: Decision) -> str:
             return f"{' and '.join(why.agree)} agrees; {', '.join(why.others)} cannot be told yet"
         case ReasonKind.OPEN:
             return f"{why.blocks} of at most {why.max_blocks} blocks, nothing decided"
+
+
+def choice_words(decision: Decision) -> str:
+    """How the deciding metric was chosen: as it was stored, or from its kind."""
+    choice = decision.choice
+    if decision.how or choice is None:
+        return decision.how
+    split = f"of {choice.candidates} ({_percent(choice.error)} error split evenly)"
+    match choice.kind:
+        case ChoiceKind.NAMED:
+            return "named by the user"
+        case ChoiceKind.NOT_YET:
+            return "not chosen yet"
+        case ChoiceKind.ONLY:
+            return "the workload's only deciding metric"
+        case ChoiceKind.SEPARATES:
+            return f"separates the arms best {split}"
+        case ChoiceKind.SEPARATES_SPEEDS:
+            return f"the speed that separates the arms best, {split}"
+        case ChoiceKind.CALMEST:
+            return f"nothing separates the arms; spreads least {split}"
+        case ChoiceKind.REFERENCE:
+            return f"as in run {choice.run}"
+
+
+def comparison_notes(comparison: Comparison, metric: Metric | None) -> tuple[str, ...]:
+    """What to mind of a comparison: as it was stored, or from its kinds."""
+    return comparison.notes or tuple(_caution(one, metric.unit if metric else "") for one in comparison.cautions)
+
+
+def _caution(caution: Caution, unit: str) -> str:
+    match caution.kind:
+        case CautionKind.FLOOR:
+            return f"values below {caution.value:.3g} {unit}".rstrip() + " count as that"
+        case CautionKind.RESOLUTION:
+            return f"boots agree to better than {caution.value:.1%}; that much spread was assumed"
+        case CautionKind.TWO_GROUPS:
+            return f"boots of the {caution.arm} fall into two groups"
+        case CautionKind.DRIFT:
+            return f"boots of the {caution.arm} drift over the run"
+
+
+def worded(decision: Decision, metrics: Mapping[str, Metric]) -> Decision:
+    """The decision with its sentences beside their kinds, as it is stored."""
+    return replace(
+        decision,
+        how=choice_words(decision),
+        reason=decision_reason(decision),
+        comparisons={
+            name: replace(found, notes=comparison_notes(found, metrics.get(name)))
+            for name, found in decision.comparisons.items()
+        },
+    )
 
 
 def stop_reason(stop: Stop) -> str:

@@ -39,7 +39,7 @@ def metrics_json(metrics: Mapping[str, Metric], used: Collection[str]) -> dict[s
 def comparison_json(found: Comparison, metric: Metric | None) -> dict[str, Any]:
     """A comparison, with what its values mean where it is of a witness."""
     reading = explain(metric, found.baseline, found.candidate) if metric is not None and metric.witness else ""
-    return {**to_plain(found), "reading": reading}
+    return {**to_plain(found), "cautions": to_plain(found.cautions), "reading": reading}
 
 
 def trial_json(trial: Trial[Place]) -> dict[str, Any]:

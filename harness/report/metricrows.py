@@ -9,6 +9,7 @@ from harness.model.trial import Trial
 from harness.model.verdict import Comparison, Verdict
 from harness.model.workload import Metric
 from harness.report import wording
+from harness.report.decisions import comparison_notes
 from harness.report.numbers import NOTHING, interval, level, number, percent, ratio, scale_for
 from harness.report.witness import explain
 
@@ -74,7 +75,7 @@ def metric_row(found: Comparison, metric: Metric | None, deciding: str | None) -
         word=wording.verdict_word(found, metric),
         kind=kind_of(found, metric),
         deciding=found.metric == deciding,
-        notes=found.notes,
+        notes=comparison_notes(found, metric),
     )
 
 

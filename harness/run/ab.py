@@ -1,7 +1,7 @@
 """The A/B loop: which boot is next, and when to stop; resuming is the same loop over stored trials."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from harness.model.experiment import Arm, BlockPlace, Experiment
 from harness.model.kernel import Kernel
@@ -10,7 +10,7 @@ from harness.model.trial import Trial
 from harness.model.verdict import Decision, Stop
 from harness.model.workload import Metric
 from harness.plan import experiment_digest, next_trial
-from harness.report.decisions import decision_reason
+from harness.report.decisions import worded
 from harness.run.boots import Boots, Runner, record_of
 from harness.stats.decide import decide
 
@@ -94,7 +94,7 @@ class AbLoop:
             )
             if isinstance(planned, Stop) and not decision.final:
                 decision = decide(experiment, self.metrics, trials, confirm=confirm, stopped=planned)
-            decision = replace(decision, reason=decision_reason(decision))
+            decision = worded(decision, self.metrics)
             if _ends_block(trials) or decision.final:
                 self.runner.progress.decided(decision)
             if decision.final or isinstance(planned, Stop):

@@ -14,9 +14,11 @@ from harness.model.experiment import Arm, Experiment, RungPlace
 from harness.model.kernel import Kernel
 from harness.model.run import Run
 from harness.model.trial import Outcome, Trial
-from harness.model.verdict import Decision, Verdict
+from harness.model.verdict import Choice, ChoiceKind, Decision, Verdict
 from harness.model.workload import Metric
 from harness.plan import JOB_CONDITION, experiment_digest, search_spec
+from harness.report.decisions import worded
+from harness.report.likeness import fault_words, lacking_words, likeness_words, unlike_words
 from harness.run.boots import Boots, Runner, record_of
 from harness.stats.blocks import boot_value
 from harness.stats.faults import faults_of
@@ -148,35 +150,23 @@ class ClassifyLoop:
         fault = next(iter(faults_of(trials, confirm=self.runner.confirm).values()), None)
         failed = [trial for trial in trials if trial.outcome not in {Outcome.OK, Outcome.LOST}]
         if fault is not None:
-            why = f"the kernel failed: {fault.outcome} in {fault.failed} of {fault.boots} boots ({fault.message})"
-            return self._decision(like, Verdict.INCONCLUSIVE, why)
+            return self._decision(like, Verdict.INCONCLUSIVE, fault_words(fault))
         if len(failed) >= _MAX_UNLIKE:
-            return self._decision(like, Verdict.INCONCLUSIVE, f"{len(failed)} boots failed, each in another way")
+            return self._decision(like, Verdict.INCONCLUSIVE, unlike_words(len(failed)))
         ran = [trial for trial in trials if trial.outcome is Outcome.OK]
         medians = tuple(value for trial in ran if (value := boot_value(trial, like.metric.name)) is not None)
         if len(medians) < len(ran):
-            return self._decision(like, Verdict.INCONCLUSIVE, f"a boot gave no {like.metric.name}")
+            return self._decision(like, Verdict.INCONCLUSIVE, lacking_words(like.metric.name))
         references, values = like.references(medians)
         slow = classify(references, values, self.error)
         if slow is None and len(ran) < self.max_boots:
             return None
-        told = f"{like.metric.name} {', '.join(f'{value:.4g}' for value in medians)}; {_sides(like)}"
-        if slow is None:
-            return self._decision(like, Verdict.INCONCLUSIVE, f"{told}: like neither clearly enough")
+        verdict = Verdict.INCONCLUSIVE if slow is None else Verdict.SLOWER if slow else Verdict.SAME
         odds = math.exp(min(abs(log_odds(references, values)), 30.0))
-        side = "slow" if slow else "fast"
-        return self._decision(
-            like, Verdict.SLOWER if slow else Verdict.SAME, f"{told}: like the {side} side, {odds:.3g} to 1"
-        )
+        told = likeness_words(like.metric.name, medians, fast=like.fast, slow=like.slow, is_slow=slow, odds=odds)
+        return self._decision(like, verdict, told)
 
     def _decision(self, like: KnownSides, verdict: Verdict, reason: str) -> Decision:
-        return Decision(
-            verdict=verdict, metric=like.metric.name, how=f"as in run {like.run.id}", reason=reason, final=True
-        )
-
-
-def _sides(like: KnownSides) -> str:
-    """``fast 3.1 to 3.3, slow 0.94 to 1.03``."""
-    return ", ".join(
-        f"{name} {min(values):.4g} to {max(values):.4g}" for name, values in (("fast", like.fast), ("slow", like.slow))
-    )
+        choice = Choice(kind=ChoiceKind.REFERENCE, run=like.run.id)
+        decision = Decision(verdict=verdict, metric=like.metric.name, how="", reason=reason, final=True, choice=choice)
+        return worded(decision, {})

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from harness.model.verdict import Comparison, Verdict
+from harness.model.experiment import Arm
+from harness.model.verdict import Caution, CautionKind, Comparison, Verdict
 from harness.model.workload import Direction, Metric
 from harness.stats.blocks import BlockPair
 from harness.stats.sequential import MIN_BLOCKS, RESOLUTION, Estimate, first_look
@@ -101,23 +102,24 @@ def compare(
         error=error,
         spread=spread,
         verdict=verdict,
-        notes=_notes(metric, ordered, differences, floor),
+        # Only reports word them: harness.report.decisions.
+        cautions=_cautions(ordered, differences, floor),
     )
 
 
-def _notes(metric: Metric, pairs: Sequence[BlockPair], differences: np.ndarray, floor: float) -> tuple[str, ...]:
+def _cautions(pairs: Sequence[BlockPair], differences: np.ndarray, floor: float) -> tuple[Caution, ...]:
     """What a reader should know before trusting the interval."""
-    notes = []
+    found = []
     if floor:
-        notes.append(f"values below {floor:.3g} {metric.unit}".rstrip() + " count as that")
+        found.append(Caution(kind=CautionKind.FLOOR, value=floor))
     if len(pairs) >= MIN_BLOCKS and float(np.std(differences, ddof=1)) < RESOLUTION:
-        notes.append(f"boots agree to better than {RESOLUTION:.1%}; that much spread was assumed")
+        found.append(Caution(kind=CautionKind.RESOLUTION, value=RESOLUTION))
     for arm, values in (
-        ("baseline", [pair.baseline for pair in pairs]),
-        ("candidate", [pair.candidate for pair in pairs]),
+        (Arm.BASELINE, [pair.baseline for pair in pairs]),
+        (Arm.CANDIDATE, [pair.candidate for pair in pairs]),
     ):
         if two_humped(values):
-            notes.append(f"boots of the {arm} fall into two groups")
+            found.append(Caution(kind=CautionKind.TWO_GROUPS, arm=arm))
         if drifts(values):
-            notes.append(f"boots of the {arm} drift over the run")
-    return tuple(notes)
+            found.append(Caution(kind=CautionKind.DRIFT, arm=arm))
+    return tuple(found)

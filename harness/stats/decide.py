@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from harness.errors import ConfigError
 from harness.model.experiment import Arm, BlockPlace, Experiment
 from harness.model.trial import Outcome, Trial
-from harness.model.verdict import ArmFault, Comparison, Decision, Reason, ReasonKind, Stop, Verdict
+from harness.model.verdict import ArmFault, Choice, ChoiceKind, Comparison, Decision, Reason, ReasonKind, Stop, Verdict
 from harness.model.workload import Metric
 from harness.stats.blocks import BlockPair, complete_blocks, metrics_of, pairs_of
 from harness.stats.compare import compare, log_values, same_level, verdict_for
@@ -154,10 +154,11 @@ class _State:
         return Decision(
             verdict=verdict,
             metric=metric,
-            how=self._how(metric),
-            # Only reports word it: harness.report.decisions.
+            # Only reports word these: harness.report.decisions.
+            how="",
             reason="",
             why=why,
+            choice=self._choice(metric),
             final=final,
             comparisons=self.comparisons,
             blocks_left=0 if final else self._blocks_left(),
@@ -194,18 +195,18 @@ class _State:
     def _verdict(self, name: str) -> Verdict:
         return self.comparisons[name].verdict
 
-    def _how(self, metric: str | None) -> str:
+    def _choice(self, metric: str | None) -> Choice:
         if self.experiment.metric != AUTO:
-            return "named by the user"
+            return Choice(kind=ChoiceKind.NAMED)
         if metric is None:
-            return "not chosen yet"
+            return Choice(kind=ChoiceKind.NOT_YET)
         if self.candidates == 1:
-            return "the workload's only deciding metric"
-        split = f"of {self.candidates} ({_percent(self.experiment.error)} error split evenly)"
+            return Choice(kind=ChoiceKind.ONLY)
+        kind = ChoiceKind.CALMEST
         if self._p_value(metric) < _LEANING:
             best = metric == min(self.estimates, key=self._p_value)
-            return f"separates the arms best {split}" if best else f"the speed that separates the arms best, {split}"
-        return f"nothing separates the arms; spreads least {split}"
+            kind = ChoiceKind.SEPARATES if best else ChoiceKind.SEPARATES_SPEEDS
+        return Choice(kind=kind, candidates=self.candidates, error=self.experiment.error)
 
     def _moved_reason(self, name: str) -> Reason:
         found = self.comparisons[name]

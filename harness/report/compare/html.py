@@ -13,7 +13,7 @@ from harness.render import render
 from harness.report import wording
 from harness.report.attachments import Attachment, attachments
 from harness.report.compare import charts, sentences
-from harness.report.decisions import decision_reason
+from harness.report.decisions import choice_words, decision_reason
 from harness.report.metricrows import Effect, MetricRow, WitnessRow, effect_of, figure, metric_row, witness_rows
 from harness.report.numbers import seconds
 from harness.stats.blocks import complete_blocks
@@ -55,6 +55,8 @@ class Page:
     kind: str
     claim: str
     why: str
+    # How the deciding metric was chosen.
+    how: str
     effect: Effect | None
     # Where a witness decides: the speed that goes with it.
     second: str
@@ -101,6 +103,7 @@ def _page(
         kind=str(decision.verdict) if decision else "open",
         claim=sentences.claim(run, decision),
         why=decision_reason(decision) if decision else "",
+        how=choice_words(decision) if decision else "",
         effect=effect_of(leading),
         second=wording.effect(second) if second else "",
         counts=_counts(trials),

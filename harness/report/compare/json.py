@@ -10,7 +10,7 @@ from harness.model.verdict import Decision
 from harness.model.workload import Metric
 from harness.parse.plainjson import to_plain
 from harness.report.compare.sentences import finding_lines, headline, note_lines
-from harness.report.decisions import decision_reason
+from harness.report.decisions import choice_words, decision_reason
 from harness.report.jsonparts import comparison_json, finite, load_schema, metrics_json, trial_json
 from harness.report.wording import ordered, repeat_command
 from harness.stats.blocks import complete_blocks
@@ -68,7 +68,7 @@ def _decision(decision: Decision | None) -> dict[str, Any] | None:
         return None
     return {
         "metric": decision.metric,
-        "how": decision.how,
+        "how": choice_words(decision),
         "reason": decision_reason(decision),
         "final": decision.final,
         "blocks_left": decision.blocks_left,

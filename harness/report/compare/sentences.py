@@ -9,6 +9,7 @@ from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision, Verdict
 from harness.model.workload import Metric
 from harness.parse.units import fraction_text
+from harness.report.decisions import comparison_notes
 from harness.report.wording import counted, deciding, effect, figures, ordered, speed
 
 _DIGEST_DIGITS = 8
@@ -99,7 +100,7 @@ def note_lines(decision: Decision | None, metrics: Mapping[str, Metric]) -> list
     """Warnings of the statistics, equal ones of several metrics in one line."""
     notes: dict[str, list[str]] = {}
     for comparison in ordered(decision, metrics):
-        for note in comparison.notes:
+        for note in comparison_notes(comparison, metrics.get(comparison.metric)):
             notes.setdefault(note, []).append(comparison.metric)
     return [f"{', '.join(names)}: {note}" for note, names in notes.items()]
 

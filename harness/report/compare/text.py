@@ -10,7 +10,7 @@ from harness.model.workload import Metric
 from harness.parse.foreign import printable
 from harness.report import wording
 from harness.report.compare import sentences
-from harness.report.decisions import decision_reason
+from harness.report.decisions import choice_words, decision_reason
 from harness.report.layout import columns, wrap
 from harness.report.numbers import interval, level, number, ratio, scale_for
 from harness.report.witness import explain
@@ -44,7 +44,7 @@ def _verdict(run: Run, decision: Decision | None, metrics: Mapping[str, Metric])
     if decision is not None:
         lines += wrap(f"Why: {decision_reason(decision)}.")
         if decision.metric is not None:
-            lines += wrap(f"Deciding metric: {decision.metric}, {decision.how}.")
+            lines += wrap(f"Deciding metric: {decision.metric}, {choice_words(decision)}.")
     return lines
 
 

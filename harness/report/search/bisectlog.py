@@ -33,7 +33,7 @@ from harness.model.verdict import Decision
 from harness.parse.experimentjson import experiment_from_json, experiment_to_json
 from harness.parse.foreign import printable
 from harness.parse.plainjson import canonical, from_plain, to_plain
-from harness.report.decisions import decision_reason
+from harness.report.decisions import worded
 from harness.stats.decide import decide
 from harness.workloads.registry import metrics_of
 
@@ -146,7 +146,7 @@ def read_log(text: str) -> Evidence:
     if decision is None and ends and read.searched:
         metrics = metrics_of(read.experiment.workload)
         decision = decide(read.experiment, metrics, ends, confirm=read.confirm)
-        decision = replace(decision, reason=decision_reason(decision))
+        decision = worded(decision, metrics)
     return Evidence(
         plan=read.plan,
         experiment=read.experiment,

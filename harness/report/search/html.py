@@ -22,6 +22,7 @@ from harness.report.search import charts, rungs, sentences, suspects
 from harness.report.search.boots import BootTable, anchor_of, boot_tables, parts_of
 from harness.report.search.gitbisectlog import git_bisect_log
 from harness.report.search.options import effect_sentence
+from harness.report.search.reasons import followed_words
 
 _SIGNS = {Answer.FOUND: "✓", Answer.NOTHING: "=", Answer.UNPROVEN: "?", Answer.UNCERTAIN: "?"}
 # Commits that are named of a set that could not be told apart; boots up to which all tables stand open.
@@ -149,7 +150,7 @@ def _page(
         effect=effect_of(wording.deciding(evidence.decision_of(edges[0].proof_run))) if len(edges) == 1 else None,
         counts=_counts(standing, trials),
         why=sentences.why(plan, outcome, standing),
-        metric=f"{standing.metric.name}, {standing.metric.how}" if standing.metric else "",
+        metric=f"{standing.metric.name}, {followed_words(standing.metric)}" if standing.metric else "",
         believed=sentences.believed(standing),
         doubts=tuple(sentences.doubts(standing)),
         findings=tuple((index, found) for index, trial in enumerate(trials, 1) for found in trial.findings),

@@ -17,11 +17,11 @@ from harness.model.verdict import Comparison, Decision
 from harness.model.workload import Metric
 from harness.parse.plainjson import to_plain
 from harness.report import wording
-from harness.report.decisions import decision_reason
+from harness.report.decisions import choice_words, decision_reason
 from harness.report.jsonparts import comparison_json, finite, load_schema, metrics_json, trial_json
 from harness.report.search.gaps import gap_sentence
 from harness.report.search.gitbisectlog import git_bisect_log
-from harness.report.search.reasons import blocked_reason
+from harness.report.search.reasons import blocked_reason, followed_words
 from harness.report.search.sentences import doubts, rung_note
 from harness.report.search.suspects import missing, suspects_of
 
@@ -84,7 +84,7 @@ def _belief(standing: Standing) -> dict[str, Any]:
     result, metric = standing.result, standing.metric
     return {
         "metric": metric.name if metric else None,
-        "how": metric.how if metric else "",
+        "how": followed_words(metric) if metric else "",
         "probability": result.probability if result else None,
         "missed": standing.missed if result else None,
         "counts": {str(count): share for count, share in result.counts.items()} if result else {},
@@ -169,7 +169,7 @@ def _decision(decision: Decision | None, metrics: Mapping[str, Metric]) -> dict[
     return {
         "verdict": decision.verdict,
         "metric": decision.metric,
-        "how": decision.how,
+        "how": choice_words(decision),
         "reason": decision_reason(decision),
         "comparisons": [comparison_json(one, metrics.get(one.metric)) for one in found],
     }

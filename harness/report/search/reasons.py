@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from harness.bisect.metric import FollowedWhy, MetricChoice
 from harness.model.bisection import (
     BisectionPlan,
     Blocked,
@@ -112,3 +113,21 @@ def nothing_left(probability: float) -> str:
 
 def _joined(*parts: str) -> str:
     return "; ".join(filter(None, parts))
+
+
+def followed_words(choice: MetricChoice) -> str:
+    """Why a search follows its metric."""
+    match choice.why:
+        case FollowedWhy.NAMED:
+            return "named by the user"
+        case FollowedWhy.ONLY:
+            return "the only one that may decide"
+        case FollowedWhy.SEPARATES:
+            inner = "1 inner boot" if choice.boots == 1 else f"{choice.boots} inner boots"
+            where = f"the ends and {inner}" if choice.boots else "the ends"
+            others = ", ".join(f"{other} {score:.0f}" for other, score in choice.others.items())
+            return f"separates {where} best: kernels up to {choice.separation:.0f} spreads apart ({others})"
+        case FollowedWhy.LEADER:
+            return "told the ends apart; no metric separates kernels clearly"
+        case FollowedWhy.CALMEST:
+            return "no metric separates kernels; this one spreads least"

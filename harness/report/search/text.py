@@ -15,6 +15,7 @@ from harness.report.layout import columns, wrap
 from harness.report.numbers import NOTHING, number
 from harness.report.search import rungs, sentences, suspects
 from harness.report.search.options import effect_sentence
+from harness.report.search.reasons import followed_words
 
 # Longer strips are shortened where kernels were not booted, and broken over lines.
 _STRIP_WIDTH = 80
@@ -59,7 +60,7 @@ def _headline(run: Run, plan: BisectionPlan, outcome: BisectionOutcome | None, s
         lines += wrap(f"{sentences.place(plan, edge)}.", indent="  ")
     lines += wrap(f"{sentences.why(plan, outcome, standing)}.")
     if standing.metric is not None:
-        lines += wrap(f"Metric: {standing.metric.name}, {standing.metric.how}.")
+        lines += wrap(f"Metric: {standing.metric.name}, {followed_words(standing.metric)}.")
     if standing.result is not None:
         lines += wrap(f"{sentences.believed(standing)}.")
     return lines

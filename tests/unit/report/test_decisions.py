@@ -3,13 +3,27 @@
 from dataclasses import replace
 
 import factories
+import jsonschema
 import pytest
 
 from harness.model.experiment import Arm
 from harness.model.trial import Outcome
-from harness.model.verdict import ArmFault, Decision, Reason, ReasonKind, Stop, StopKind, Verdict
+from harness.model.verdict import (
+    ArmFault,
+    Caution,
+    CautionKind,
+    Choice,
+    ChoiceKind,
+    Decision,
+    Reason,
+    ReasonKind,
+    Stop,
+    StopKind,
+    Verdict,
+)
 from harness.parse.plainjson import from_plain, to_plain
-from harness.report.decisions import decision_reason, stop_reason
+from harness.report.compare.json import json_schema, to_json
+from harness.report.decisions import choice_words, comparison_notes, decision_reason, stop_reason, worded
 from harness.stats.decide import decide
 from harness.workloads.registry import METRICS
 
@@ -82,3 +96,42 @@ def test_what_the_statistics_decide_has_a_kind_and_no_words() -> None:
     assert (decision.verdict, decision.reason) == (Verdict.FASTER, "")
     assert decision.why == Reason(kind=ReasonKind.MOVED, metric="queue_depth")
     assert decision_reason(decision).startswith("queue_depth is 3.")
+
+
+def test_every_choice_of_a_metric_is_worded() -> None:
+    """What old kabs stored is shown as it was."""
+    told = set()
+    for kind in ChoiceKind:
+        choice = Choice(kind=kind, candidates=4, error=0.01, run="20261125-1100-abcd")
+        told.add(choice_words(replace(STORED, how="", choice=choice)))
+    assert len(told) == len(ChoiceKind)
+    assert "" not in told
+    assert choice_words(replace(STORED, how="as it was worded then", choice=Choice(kind=ChoiceKind.NAMED))) == (
+        "as it was worded then"
+    )
+
+
+def test_every_caution_is_worded_with_what_it_is_about() -> None:
+    found = replace(
+        STORED.comparisons["write_iops"],
+        notes=(),
+        cautions=tuple(Caution(kind=kind, value=0.05, arm=Arm.CANDIDATE) for kind in CautionKind),
+    )
+    notes = comparison_notes(found, METRICS["write_iops"])
+    assert len(set(notes)) == len(CautionKind)
+    assert "values below 0.05 1/s count as that" in notes
+    assert "boots of the candidate drift over the run" in notes
+    assert comparison_notes(replace(found, notes=("as it was",)), None) == ("as it was",)
+
+
+def test_what_is_stored_has_sentences_and_kinds() -> None:
+    # dirtied_per_page lies below its floor in both arms.
+    calm = factories.blocks(6, centres={**factories.CENTRES, "dirtied_per_page": (0.002, 0.002)})
+    decision = worded(decide(factories.experiment(), METRICS, calm, confirm=False), METRICS)
+    assert decision.how
+    assert decision.reason
+    assert {bool(one.notes) == bool(one.cautions) for one in decision.comparisons.values()} == {True}
+    run = factories.run(trials=calm)
+    document = to_json(run, decision, calm, METRICS)
+    jsonschema.validate(document, json_schema())
+    assert any(one["cautions"] for one in document["comparisons"])

@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from scipy import stats as reference
 
-from harness.model.verdict import Verdict
+from harness.model.verdict import CautionKind, Verdict
 from harness.model.workload import Direction, Metric
 from harness.stats.blocks import BlockPair
 from harness.stats.compare import compare, location
@@ -142,7 +142,7 @@ def test_boots_without_any_spread_decide_at_the_first_look(value, other, verdict
     found = compared([(value, other)] * 4)
     assert found.verdict is verdict
     assert found.low < found.ratio < found.high
-    assert any("that much spread was assumed" in note for note in found.notes)
+    assert CautionKind.RESOLUTION in {caution.kind for caution in found.cautions}
 
 
 def test_one_block_and_none_say_nothing() -> None:
@@ -156,7 +156,7 @@ def test_zeros_and_negative_values_are_raised_to_a_floor_and_said() -> None:
     found = compared([(0.0, 1.0), (-0.01, 1.02), (0.0, 0.99), (0.001, 1.0), (0.0, 1.01)])
     assert found.verdict is Verdict.FASTER
     assert found.ratio == pytest.approx(100, rel=0.05)
-    assert any("count as that" in note for note in found.notes)
+    assert CautionKind.FLOOR in {caution.kind for caution in found.cautions}
 
 
 def test_all_zeros_are_same() -> None:

@@ -16,7 +16,7 @@ from harness.model.trial import Finding, FindingKind, Outcome, Trial
 from harness.model.verdict import Stop, StopKind, Verdict
 from harness.model.workload import Direction, Metric, Workload
 from harness.plan import trial_specs
-from harness.report.decisions import decision_reason
+from harness.report.decisions import choice_words, decision_reason
 from harness.stats.blocks import boot_value, complete_blocks, pairs_of
 from harness.stats.decide import decide
 
@@ -89,20 +89,20 @@ def test_auto_takes_the_metric_that_separates_best_and_says_that_it_paid() -> No
     # The witness is sure where no speed is yet.
     assert decision.metric == "queue_depth"
     assert decision.final
-    assert "best of 3" in decision.how
+    assert "best of 3" in choice_words(decision)
     assert decision.comparisons["queue_depth"].error == pytest.approx(0.01 / 3)
 
 
 def test_a_speed_that_is_sure_goes_before_a_witness() -> None:
     decision = decide(AUTO, METRICS, trials_of(8, LOCK))
     assert (decision.verdict, decision.metric) == (Verdict.FASTER, "write_iops")
-    assert decision.how.startswith("the speed that separates the arms best")
+    assert choice_words(decision).startswith("the speed that separates the arms best")
 
 
 def test_a_named_metric_gets_the_whole_error_and_the_others_support() -> None:
     decision = decide(NAMED, METRICS, trials_of(12, LOCK))
     assert decision.metric == "write_iops"
-    assert decision.how == "named by the user"
+    assert choice_words(decision) == "named by the user"
     assert decision.comparisons["write_iops"].error == 0.01
     assert set(decision.comparisons) == set(LOCK)
 
