@@ -9,7 +9,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 
 readonly TROUBLE=131
-# Bookworm's 7.2 crashes guests of its own under emulation (docs/explanation/architecture.md); from 8 on none was seen.
+# Bookworm's 7.2 crashes guests of its own under emulation (docs/architecture.md); from 8 on none was seen.
 readonly QEMU_LEAST='1:8'
 # Guests of x86-64 and of arm64: one of them is the host's own, the other one is emulated.
 readonly QEMU_PACKAGES=(qemu-system-x86 qemu-system-arm)

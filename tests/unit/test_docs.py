@@ -1,5 +1,6 @@
 """The pages are true: paths that are named exist, and what is made from the code has all that the code has."""
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -50,7 +51,7 @@ def test_every_page_has_one_title_and_is_reached() -> None:
         assert len(re.findall(r"^# ", text, re.MULTILINE)) == 1, page
         for tree in re.findall(r"^```\{toctree\}\n(.*?)^```$", page.read_text(), re.DOTALL | re.MULTILINE):
             here = page.parent.relative_to(ROOT / "docs")
-            reached |= {(here / word).as_posix() for word in tree.split() if not word.startswith(":")}
+            reached |= {os.path.normpath(here / word) for word in tree.split() if not word.startswith(":")}
     assert {page.relative_to(ROOT / "docs").with_suffix("").as_posix() for page in PAGES} <= reached
 
 
