@@ -274,10 +274,10 @@ def _initramfs(recipe: Recipe, image: Image) -> Callable[[Kernel, Sequence[Path]
 def _same_job_trial(
     bench: Bench, jobs: dict[str, str], asked: Experiment, spec: TrialSpec[PlaceT], kernel: Kernel
 ) -> Trial[PlaceT]:
-    """A trial of the job that the trials before it had (`jobs`: template -> digest). Raises ConfigError."""
+    """A trial of the job that the trials before it had (`jobs`: workload -> digest). Raises ConfigError."""
     workload = asked.workload
     job = job_digest(workload)
-    if jobs.setdefault(workload.template, job) != job:
+    if jobs.setdefault(workload.name, job) != job:
         raise ConfigError(
             f"the templates of workload {workload.name} were changed while it was measured",
             remedy="Give the command again: with another job it is a run of its own.",

@@ -17,8 +17,8 @@ from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Choice, ChoiceKind, Decision, Verdict
 from harness.model.workload import Metric
 from harness.plan import JOB_CONDITION, experiment_digest, search_spec
+from harness.report.classification import fault_words, lacking_words, likeness_words, unlike_words
 from harness.report.decisions import worded
-from harness.report.likeness import fault_words, lacking_words, likeness_words, unlike_words
 from harness.run.boots import Boots, Runner, record_of
 from harness.stats.blocks import boot_value
 from harness.stats.faults import faults_of

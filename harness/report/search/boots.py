@@ -15,7 +15,7 @@ from harness.report.search import rungs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class BootGroup:
     """Boots of one purpose, with the kernel of each."""
 
     anchor: str
@@ -53,7 +53,7 @@ class BootTable:
     rows: tuple[BootRow, ...]
 
 
-def parts_of(evidence: Evidence) -> list[Part]:
+def boot_groups(evidence: Evidence) -> list[BootGroup]:
     """Boots of the ends, of the search, of each proof and each revert test; those that were made."""
     plan = evidence.plan
 
@@ -61,15 +61,15 @@ def parts_of(evidence: Evidence) -> list[Part]:
         return (str(rung), rungs.name(plan.rungs[rung])) if rung is not None else ("", undone)
 
     decided = evidence.ends_decision
-    parts = [
-        Part(
+    groups = [
+        BootGroup(
             anchor="boots-ends",
             title="The ends, by A/B",
             metric=decided.metric if decided else None,
             arms=True,
             boots=tuple((named(rung, ""), trial) for rung, trial in ends_of(plan, evidence.ends)),
         ),
-        Part(
+        BootGroup(
             anchor="boots-search",
             title="The search",
             metric=None,
@@ -82,8 +82,8 @@ def parts_of(evidence: Evidence) -> list[Part]:
         undone = rung_of(plan, subrun, Arm.CANDIDATE) is None
         title = f"Revert test on {rungs.name(plan.rungs[subrun.before])}" if undone else f"Proof between {places}"
         beside = "with the change undone or applied" if undone else "the commit's parent"
-        parts.append(
-            Part(
+        groups.append(
+            BootGroup(
                 anchor=anchor_of(subrun.run_id),
                 title=f"{title}, by A/B: {decision.verdict}",
                 metric=decision.metric,
@@ -91,7 +91,7 @@ def parts_of(evidence: Evidence) -> list[Part]:
                 boots=tuple((named(rung_of(plan, subrun, trial.place.arm), beside), trial) for trial in trials),
             )
         )
-    return [part for part in parts if part.boots]
+    return [group for group in groups if group.boots]
 
 
 def anchor_of(run_id: str | None) -> str:
@@ -100,15 +100,15 @@ def anchor_of(run_id: str | None) -> str:
 
 
 def boot_tables(
-    parts: Sequence[Part], standing: Standing, metrics: Mapping[str, Metric], files: Sequence[Attachment]
+    groups: Sequence[BootGroup], standing: Standing, metrics: Mapping[str, Metric], files: Sequence[Attachment]
 ) -> list[BootTable]:
     """The tables, boots numbered over all of them."""
     tables, count = [], 0
     followed = standing.metric.name if standing.metric else ""
-    for part in parts:
-        name = part.metric or followed
+    for group in groups:
+        name = group.metric or followed
         rows = []
-        for (rung, kernel), trial in part.boots:
+        for (rung, kernel), trial in group.boots:
             count += 1
             rows.append(
                 BootRow(
@@ -123,10 +123,10 @@ def boot_tables(
             )
         tables.append(
             BootTable(
-                anchor=part.anchor,
-                title=part.title,
+                anchor=group.anchor,
+                title=group.title,
                 metric=name,
-                arms=part.arms,
+                arms=group.arms,
                 files=any(row.attachments for row in rows),
                 rows=tuple(rows),
             )

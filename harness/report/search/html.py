@@ -19,7 +19,7 @@ from harness.report.decisions import decision_reason
 from harness.report.metricrows import Effect, MetricRow, effect_of, metric_row
 from harness.report.numbers import NOTHING, number, scale_for, seconds
 from harness.report.search import charts, rungs, sentences, suspects
-from harness.report.search.boots import BootTable, anchor_of, boot_tables, parts_of
+from harness.report.search.boots import BootTable, anchor_of, boot_groups, boot_tables
 from harness.report.search.gitbisectlog import git_bisect_log
 from harness.report.search.options import effect_sentence
 from harness.report.search.reasons import followed_words
@@ -137,8 +137,8 @@ def _page(
     plan = evidence.plan
     edges: Sequence[Edge] = outcome.edges if outcome else ()
     marked: Sequence[Edge | FoundEdge] = edges or standing.edges
-    parts = parts_of(evidence)
-    trials = [trial for part in parts for _, trial in part.boots]
+    groups = boot_groups(evidence)
+    trials = [trial for part in groups for _, trial in part.boots]
     files = attachments(run.experiment.workload, trials)
     return SearchPage(
         run=run,
@@ -169,7 +169,7 @@ def _page(
         identical=tuple(
             (rung, rungs.full_name(plan.rungs[rung]), said) for rung, said in sentences.identical(evidence)
         ),
-        tables=tuple(boot_tables(parts, standing, metrics, files)),
+        tables=tuple(boot_tables(groups, standing, metrics, files)),
         open_tables=len(trials) <= _OPEN_BOOTS,
         kernels=(("first", run.baseline), ("last", run.candidate)),
         settings=wording.setting_lines(run.experiment),
