@@ -96,12 +96,6 @@ class KernelLibrary:
             for kernel in listing.list(flavour=flavour, suites=suites or ())
         )
 
-    def list_available(
-        self, flavour: str | None = None, suites: Sequence[str] | None = None
-    ) -> tuple[AvailableKernel, ...]:
-        """The kernels of ``offers``. Raises as it does."""
-        return tuple(offer.kernel for offer in self.offers(flavour, suites))
-
     def ladder(
         self, ends: Sequence[str], *, flavour: str | None = None, suites: Sequence[str] = (), every: bool = False
     ) -> Ladder:

@@ -15,6 +15,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from kernelspecs import available
 
 from harness.debian.aptsources import find_mirrors
 from harness.errors import ConfigError, HostError, TransientHostError
@@ -54,15 +55,15 @@ def real(tmp_path_factory):
             patch.delenv(name, raising=False)
         paths = paths_in(tmp_path_factory.mktemp("real"))
         with KernelLibrary(paths) as library:
-            library.list_available()
+            available(library)
         yield paths
 
 
 def test_listing(real):
     started = time.monotonic()
     with KernelLibrary(real) as library:
-        kernels = library.list_available(flavour="cloud-amd64")
-        in_backports = library.list_available(suites=["stable-backports"])
+        kernels = available(library, flavour="cloud-amd64")
+        in_backports = available(library, suites=["stable-backports"])
     assert time.monotonic() - started < 1.5
     assert len(kernels) > 60
     assert {".".join(kernel.version.split(".")[:2]) for kernel in kernels} >= {"5.10", "6.1", "6.12", "6.18"}
@@ -99,7 +100,7 @@ def test_resolve_newest_of_a_series(real, monkeypatch, spec, layout):
         again = library.resolve(spec)
         assert time.monotonic() - started < 0.2
         assert (again.digest, again.vmlinuz) == (kernel.digest, kernel.vmlinuz)
-        assert kernel.release in [known.release for known in library.list_available() if known.cached]
+        assert kernel.release in [known.release for known in available(library) if known.cached]
 
 
 def test_no_such_kernel(real):
@@ -114,7 +115,7 @@ def test_no_such_kernel(real):
 def test_missing_kernel_is_looked_for_anew_when_lists_are_old(mirror, tmp_path):
     paths = paths_in(tmp_path)
     with KernelLibrary(paths) as library:
-        library.list_available()
+        available(library)
     index = paths.apt / "kernels.json"
     content = json.loads(index.read_bytes())
     content["written"] -= 3600
@@ -308,7 +309,7 @@ def test_mirror_out_of_reach(mirror, tmp_path, monkeypatch):
     paths = paths_in(tmp_path)
     notes = []
     with KernelLibrary(paths) as library:
-        count = len(library.list_available())
+        count = len(available(library))
     index = paths.apt / "kernels.json"
     content = json.loads(index.read_bytes())
     content["written"] -= 48 * 3600
@@ -317,7 +318,7 @@ def test_mirror_out_of_reach(mirror, tmp_path, monkeypatch):
     monkeypatch.setenv("KAB_DEBIAN_MIRROR", "http://127.0.0.1:9/debian")
     # Old lists are better than none, and the user is told.
     with KernelLibrary(paths, note=notes.append) as library:
-        assert len(library.list_available()) == count > 0
+        assert len(available(library)) == count > 0
     assert any("48 h ago" in note for note in notes)
     with KernelLibrary(paths_in(tmp_path / "new")) as library, pytest.raises(TransientHostError, match="reached"):
         library.resolve(SPEC)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 
 import pytest
+from kernelspecs import available
 
 from harness.errors import ConfigError, HostError
 from harness.history.changelog import changes_between
@@ -23,7 +24,7 @@ def paths(tmp_path_factory):
         folder = tmp_path_factory.mktemp("ladder")
         paths = Paths(cache=folder / "cache", state=folder / "state")
         with KernelLibrary(paths) as library:
-            library.list_available()
+            available(library)
         yield paths
 
 

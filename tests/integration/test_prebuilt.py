@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+from kernelspecs import available
 from prebuilt import BROKEN, choose_kernels, git, make_history
 
 from harness.host.paths import default_paths
@@ -14,7 +15,7 @@ pytestmark = pytest.mark.integration
 @pytest.fixture(scope="module")
 def kernels():
     with KernelLibrary(default_paths()) as library:
-        return choose_kernels(library.list_available())
+        return choose_kernels(available(library))
 
 
 def test_kernels_are_on_offer_and_of_the_right_series(kernels):
