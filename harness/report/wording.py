@@ -99,6 +99,11 @@ def repeat_command(run: Run) -> str:
         if found is not None:
             words[found] = resolved_spec(kernel)
             place = found + 1
+        elif run.verb == "ab" and "ab" in words:
+            # An experiment file named it: what that means moves on, and words of the command go before a file's.
+            place = max(place, words.index("ab") + 1)
+            words.insert(place, resolved_spec(kernel))
+            place += 1
     return shlex.join([*_without_outputs(words), "--seed", str(run.seed)])
 
 

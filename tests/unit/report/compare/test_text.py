@@ -1,6 +1,7 @@
 """The summary says what is stored, whatever is stored."""
 
 import re
+import shlex
 from dataclasses import replace
 
 import factories
@@ -14,7 +15,7 @@ from harness.report.compare.sentences import headline
 from harness.report.compare.text import summary
 from harness.report.numbers import interval, level, number, percent, ratio, scale_for, seconds
 from harness.report.witness import explain, reading_of
-from harness.report.wording import repeat_command
+from harness.report.wording import repeat_command, resolved_spec
 from harness.workloads.registry import METRICS
 
 pytestmark = pytest.mark.unit
@@ -158,7 +159,10 @@ def test_metrics_that_the_catalogue_lacks() -> None:
         (("/x/kab", "ab", "debian:6.12", "debian:7.2"), "kab ab debian:{b} debian:{c} --seed 8140233"),
         (("kab", "ab", "--seed", "3", "debian:6.12", "debian:7.2"), "kab ab debian:{b} debian:{c} --seed 8140233"),
         (("kab", "ab", "debian:6.12", "debian:7.2", "--seed=3"), "kab ab debian:{b} debian:{c} --seed 8140233"),
-        (("/x/__main__.py", "ab", "-f", "a b.yaml"), "python3 -m harness ab -f 'a b.yaml' --seed 8140233"),
+        (
+            ("/x/__main__.py", "ab", "-f", "a b.yaml"),
+            "python3 -m harness ab debian:{b} debian:{c} -f 'a b.yaml' --seed 8140233",
+        ),
         (
             ("kab", "ab", "--new", "--json", "-", "debian:6.12", "debian:7.2", "--html=a.html", "--progress", "json"),
             "kab ab debian:{b} debian:{c} --seed 8140233",
@@ -247,3 +251,12 @@ def test_every_witness_is_explained() -> None:
 )  # fmt: skip
 def test_numbers(text: str, expected: str) -> None:
     assert text == expected
+
+
+@pytest.mark.parametrize("named", [(), ("debian:6.12",)])
+def test_kernels_that_a_file_names_are_pinned_where_it_is_told_how_to_repeat(named: tuple[str, ...]) -> None:
+    """A suite moves on, and the file would mean another kernel then; what a command names goes before a file's."""
+    run = factories.run(command=("kab", "ab", *named, "-f", "mine.yaml", "--html", "r.html"))
+    words = shlex.split(repeat_command(run))
+    pinned = [resolved_spec(run.baseline), resolved_spec(run.candidate)]
+    assert words == ["kab", "ab", *pinned, "-f", "mine.yaml", "--seed", str(run.seed)]
