@@ -26,6 +26,8 @@ no_system_daemon = (
     else ""
 )
 no_ssh_server = "" if SSHD else "needs sshd (openssh-server)"
+POSTGRES = shutil.which("postgres") or max(map(str, Path("/usr/lib/postgresql").glob("*/bin/postgres")), default=None)
+no_postgres_server = "" if POSTGRES else "needs PostgreSQL (postgresql)"
 
 # What nc -U does: libvirt asks for it on hosts whose daemon has a socket of its own.
 _NETCAT = """#!{python}
@@ -43,8 +45,8 @@ while data := connected.recv(65536):
 
 
 @contextmanager
-def _running(argv: Sequence[str | Path], log: Path, ready: Callable[[], bool]) -> Iterator[None]:
-    with log.open("wb") as stream, subprocess.Popen(argv, stdout=stream, stderr=stream) as daemon:
+def _running(argv: Sequence[str | Path], log: Path, ready: Callable[[], bool], **user: str) -> Iterator[None]:
+    with log.open("wb") as stream, subprocess.Popen(argv, stdout=stream, stderr=stream, cwd="/", **user) as daemon:
         try:
             deadline = time.monotonic() + 60
             while not ready():
@@ -144,3 +146,31 @@ def _answers(port: int) -> bool:
     except ConnectionRefusedError:
         return False
     return True
+
+
+@contextmanager
+def postgres_server() -> Iterator[str]:
+    """A PostgreSQL server of our own on a socket; its URL, with ``{}`` where the name of a database goes.
+
+    A new database is made with ``CREATE DATABASE`` on ``postgres``. It refuses to run as root, who lends it to nobody:
+    in a folder of its own, because those of pytest let no other user in.
+    """
+    assert POSTGRES is not None
+    programs = Path(POSTGRES).resolve().parent
+    user = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
+    # A name short enough for sockets below it.
+    folder = Path(tempfile.mkdtemp(prefix="kab-pg-", dir="/tmp"))
+    try:
+        if user:
+            shutil.chown(folder, "nobody", "nogroup")
+        data = folder / "data"
+        subprocess.run(
+            [programs / "initdb", "-D", data, "-U", "kab", "-A", "trust", "-E", "UTF8", "--no-sync"],
+            check=True, stdout=subprocess.DEVNULL, cwd="/", **user,
+        )  # fmt: skip
+        argv = [programs / "postgres", "-D", data, "-k", folder, "-c", "listen_addresses=", "-c", "fsync=off"]
+        ready = [programs / "pg_isready", "-q", "-h", folder]
+        with _running(argv, folder / "server.log", lambda: subprocess.run(ready, check=False).returncode == 0, **user):
+            yield f"postgresql+psycopg://kab@/{{}}?host={folder}"
+    finally:
+        shutil.rmtree(folder)

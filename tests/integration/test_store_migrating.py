@@ -1,7 +1,6 @@
 """Migrations under kill -9, in several processes, in a folder that may not be written, and on a server."""
 
 import os
-import shutil
 import sqlite3
 import subprocess
 import sys
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from alembic import command
+from daemons import no_postgres_server, postgres_server
 from olddatabases import dumped, put_old, read_then, told
 from sqlalchemy import MetaData, create_engine, insert, select
 
@@ -146,48 +146,16 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path, words: tuple[str, ...]
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A PostgreSQL server of our own on a socket; its URL, without a database."""
-    found = shutil.which("postgres") or max(Path("/usr/lib/postgresql").glob("*/bin/postgres"), default=None)
-    if found is None:
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    programs = Path(found).resolve().parent
-    folder = tmp_path_factory.mktemp("postgres")
-    # It refuses to run as root.
-    user = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
-    for part in (folder, *folder.parents[:2]):
-        if os.geteuid() == 0:
-            part.chmod(0o755)
-    data = folder / "data"
-    data.mkdir()
-    if user:
-        shutil.chown(data, "nobody", "nogroup")
-    subprocess.run(
-        [programs / "initdb", "-D", data, "-U", "kab", "-A", "trust", "-E", "UTF8", "--no-sync"],
-        check=True, stdout=subprocess.DEVNULL, cwd="/", **user,
-    )  # fmt: skip
-    running = subprocess.Popen(
-        [programs / "postgres", "-D", data, "-k", data, "-c", "listen_addresses=", "-c", "fsync=off"],
-        stderr=subprocess.DEVNULL, cwd="/", **user,
-    )  # fmt: skip
-    try:
-        url = f"postgresql+psycopg://kab@/{{}}?host={data}"
+def server() -> Iterator[str]:
+    """The URL of an empty database on a PostgreSQL server of our own."""
+    if no_postgres_server:
+        pytest.skip(no_postgres_server)
+    with postgres_server() as url:
         engine = create_engine(url.format("postgres"), isolation_level="AUTOCOMMIT")
-        deadline = time.monotonic() + 30
-        while True:
-            try:
-                with engine.connect() as connection:
-                    connection.exec_driver_sql("CREATE DATABASE kab")
-                break
-            except Exception:
-                if time.monotonic() > deadline or running.poll() is not None:
-                    raise
-                time.sleep(0.1)
+        with engine.connect() as connection:
+            connection.exec_driver_sql("CREATE DATABASE kab")
         engine.dispose()
         yield url.format("kab")
-    finally:
-        running.terminate()
-        running.wait(timeout=30)
 
 
 def test_a_server_migrates_as_a_file_does(server: str, tmp_path: Path) -> None:
