@@ -10,7 +10,8 @@ from harness.model.bisection import BisectionOutcome, BisectionPlan, IdenticalBu
 from harness.model.experiment import Place, TrialSpec
 from harness.model.guest import AttachedDisk, BootPlan, CommandResult, DiskSpec
 from harness.model.kernel import Kernel
-from harness.model.run import Run
+from harness.model.matrix import MatrixOutcome, MatrixPlan
+from harness.model.run import Run, SubrunRole
 from harness.model.trial import Stage, Trial
 from harness.model.verdict import Decision
 
@@ -148,6 +149,25 @@ class Bisections(Protocol):
 
     def outcome(self, run_id: str) -> BisectionOutcome | None:
         """What the search came to, None while it is open."""
+
+
+class Matrices(Protocol):
+    """Keeps what a matrix needs besides its run and cells. Each call is one durable transaction."""
+
+    def create(self, run: Run, plan: MatrixPlan) -> None:
+        """Store a new open run together with its plan."""
+
+    def plan(self, run_id: str) -> MatrixPlan | None:
+        """The plan of a run, None when it is no matrix."""
+
+    def cells(self, run_id: str, role: SubrunRole = SubrunRole.CELL) -> dict[str, str]:
+        """Place -> id of the runs inside it that have this role, in the order they were made."""
+
+    def finish(self, run_id: str, outcome: MatrixOutcome) -> None:
+        """Store the outcome and close the run."""
+
+    def outcome(self, run_id: str) -> MatrixOutcome | None:
+        """What the matrix came to, None while it is open."""
 
 
 class Progress(Protocol):

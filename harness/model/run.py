@@ -32,6 +32,10 @@ class SubrunRole(StrEnum):
     # Of a search: the far end of the slow stretch against itself with the culprit reverted (removed edge) or applied
     # (restored one). The word in what was stored before it was called so.
     REVERT_TEST = "counterproof"
+    # Of a matrix: one of its cells, whose name is the place.
+    CELL = "cell"
+    # Of a nightly matrix: the A/B of the two kernels beside a suspected change, before anybody is told.
+    CONFIRMATION = "confirmation"
 
     @property
     def words(self) -> str:
@@ -39,12 +43,16 @@ class SubrunRole(StrEnum):
         return self.name.lower().replace("_", " ")
 
 
+# Of what runs inside a search are for.
+SEARCH_ROLES = (SubrunRole.ENDS, SubrunRole.PROOF, SubrunRole.REVERT_TEST)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parent:
     """The run that a run was made inside of, as what, and where there.
 
     A parent has one run for each role and place. The place is a text of the role's own: of a search's roles the two
-    rungs, as harness.model.bisection.Subrun reads and writes them.
+    rungs, as harness.model.bisection.Subrun reads and writes them; of a matrix's the name of the cell.
     """
 
     run_id: str
@@ -90,7 +98,8 @@ class Run:
     """
 
     id: str
-    # "ab", "bisect" or "test" (a classification).
+    # "ab", "bisect", "test" (a classification), or "run", "gate", "nightly" (a matrix, whose experiment and kernels
+    # here are those of its first cell).
     verb: str
     digest: str
     experiment: Experiment

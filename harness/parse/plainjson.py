@@ -8,7 +8,7 @@ harness.model.stored.
 import json
 from collections.abc import Mapping
 from dataclasses import Field, fields, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
 from enum import Enum
 from functools import cache
 from pathlib import Path
@@ -31,7 +31,7 @@ def to_plain(value: Any) -> Any:
         return {str(to_plain(key)): to_plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [to_plain(item) for item in value]
-    if isinstance(value, datetime):
+    if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Path):
         return str(value)
@@ -75,8 +75,8 @@ def decode(hint: Any, data: Any) -> Any:
         return {decode(arguments[0], key): decode(arguments[1], item) for key, item in data.items()}
     if isinstance(hint, type) and is_dataclass(hint):
         return _decode_record(hint, data)
-    if hint is datetime:
-        return datetime.fromisoformat(data)
+    if hint is datetime or hint is date:
+        return hint.fromisoformat(data)
     if isinstance(hint, type) and issubclass(hint, Enum | Path):
         return hint(data)
     # JSON writes 5.0 as a float and 5 as an int, but a program in between may have turned one into the other.

@@ -24,7 +24,7 @@ from sqlalchemy import (
 from harness.store.damage import Unreadable
 
 # Raised with every change of the tables below, each with a migration in harness.store.migrations that makes it.
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 # What `kab_schema` holds since Alembic's table says the version: kabs of before read it, and refuse what is newer.
 MIGRATED = 3
 # Execution option of a transaction that is going to write.
@@ -200,4 +200,14 @@ identical_builds = Table(
     Column("document", JsonText, nullable=False),
     UniqueConstraint("run_key", "rung", name="one_twin_per_rung"),
     sqlite_autoincrement=True,
+)
+
+# A matrix: a run without trials of its own, whose cells are A/B runs inside it.
+matrices = Table(
+    "matrices",
+    metadata,
+    Column("run_key", _KEY, ForeignKey("runs.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("plan", JsonText, nullable=False),
+    # JSON null while the matrix is open.
+    Column("outcome", JsonText, nullable=False),
 )

@@ -23,6 +23,7 @@ from harness.store.bisections import SqlBisections
 from harness.store.damage import DamagedError, document, readable
 from harness.store.engine import BUSY_TIMEOUT_S, display_name, open_engine
 from harness.store.failures import translated
+from harness.store.matrices import SqlMatrices
 from harness.store.rows import run_from_row, run_row, sample_rows, samples_by_trial, trial_from_row, trial_row
 from harness.store.schema import WRITES, artifacts, blobs, decisions, runs, samples, trials
 
@@ -51,6 +52,8 @@ class SqlStore:
         self._name = display_name(self._engine.url)
         # What bisections keep besides their run.
         self.bisections = SqlBisections(self._reading, self._writing, self._name)
+        # The same for matrices.
+        self.matrices = SqlMatrices(self._reading, self._writing, self._name)
 
     def close(self) -> None:
         """Close every connection."""

@@ -281,7 +281,7 @@ def test_without_a_copy_nothing_is_changed(second: Path) -> None:
 
 def test_what_may_not_be_written_is_said(second: Path) -> None:
     before = dumped(second)
-    with pytest.raises(HostError, match=r"is read-only .*its schema is version 2, and this kab needs 3") as raised:
+    with pytest.raises(HostError, match=rf"is read-only .*is version 2, and this kab needs {SCHEMA_VERSION}") as raised:
         SqlStore(f"sqlite:///file:{second}?mode=ro&uri=true")
     assert "writable for this user" in raised.value.remedy
     assert dumped(second) == before

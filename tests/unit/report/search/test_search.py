@@ -10,7 +10,7 @@ from commits import COMMITS, REMOVED, Story, commit, failure, plan, rung_of_comm
 
 from harness.bisect.fold import stand
 from harness.model.bisection import Answer, EdgeKind, EdgeWish, IdenticalBuild, Mark, Obstacle, RungState
-from harness.model.run import SubrunRole
+from harness.model.run import SEARCH_ROLES, SubrunRole
 from harness.model.source import OperationKind
 from harness.model.trial import Finding, FindingKind, Outcome
 from harness.report.search import sentences
@@ -274,7 +274,7 @@ class TestJson:
         assert set(properties["rungs"]["items"]["properties"]["state"]["enum"]) == set(RungState)
         assert set(properties["edges"]["items"]["properties"]["kind"]["enum"]) == set(EdgeKind)
         boot = properties["boots"]["items"]["properties"]
-        assert set(boot["part"]["enum"]) == {*SubrunRole, "search"}
+        assert set(boot["part"]["enum"]) == {*SEARCH_ROLES, "search"}
         assert set(boot["outcome"]["enum"]) == set(Outcome)
         kinds = set(search_json_schema()["$defs"]["counterproof"]["properties"]["kind"]["enum"])
         assert kinds == set(OperationKind) - {OperationKind.MERGE}

@@ -1,0 +1,79 @@
+"""Alarms: confirmed changes of a nightly series, each told once, with a state that somebody owns."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from harness.model.run import KernelRecord
+from harness.model.verdict import Comparison
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeriesName:
+    """What is followed over the nights: a cell of a matrix, on kernels of one series, by one metric."""
+
+    # Title of the matrix; the cell's name.
+    matrix: str
+    cell: str
+    # What the kernels are newest of, as a kernel spec: "debian:6.12".
+    series: str
+    metric: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Night:
+    """One point of a series: the boots of one kernel in one run."""
+
+    run_id: str
+    created: datetime
+    kernel: KernelRecord
+    # What must be equal for two nights to be comparable, as one text each: host, QEMU, image, kab.
+    conditions: tuple[tuple[str, str], ...]
+    # One value per boot, in metric units, in the order of the boots.
+    values: tuple[float, ...]
+
+
+class AlarmState(StrEnum):
+    """Where an alarm stands."""
+
+    NEW = "new"
+    # Somebody has it, until a day.
+    ACKNOWLEDGED = "acknowledged"
+    FIXED = "fixed"
+    NOT_A_BUG = "not-a-bug"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlarmEvent:
+    """A change of an alarm's state."""
+
+    state: AlarmState
+    at: datetime
+    owner: str = ""
+    note: str = ""
+    # Of an acknowledged one: when its owner is asked again.
+    due: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alarm:
+    """A change that an interleaved A/B of both kernels confirmed."""
+
+    # Short, unique in its store, and made of what it is about: "a1b2c3d4".
+    id: str
+    name: SeriesName
+    # The last kernel before the change and the first after it.
+    before: KernelRecord
+    after: KernelRecord
+    # The A/B run that confirmed it, and what it says.
+    confirmed_by: str
+    comparison: Comparison
+    # Whether it is worse (or else better) after it.
+    worse: bool
+    # The first is NEW, the last is how it stands.
+    events: tuple[AlarmEvent, ...]
+
+    @property
+    def state(self) -> AlarmState:
+        """How it stands."""
+        return self.events[-1].state
