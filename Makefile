@@ -12,7 +12,8 @@ setup: ## Install what is missing on this host and make .venv (as root, or with 
 demo: setup ## Two kernels, Btrfs direct writes: verdict and HTML report
 	@./ci/demo.sh
 
-test: setup ## Linters, then every test tier, real guests included
+test: ## Linters, then every test tier, real guests included
+	@./ci/setup.sh --tests
 	@./ci/check.sh
 
 lint: setup ## Linters only

@@ -4,7 +4,10 @@
 # who may use sudo. What it changes on the host: packages, and (only where QEMU is too old) one file in
 # /etc/apt/sources.list.d that names the release's backports suite, and that may be removed again.
 #
-# Usage: ci/setup.sh [--packages-only]
+# For tests also: a browser, and an sshd and a PostgreSQL that are unpacked into var/programs and not installed, because
+# their packages would start services; where root sets up, the user sshd, as whom that sshd guards itself.
+#
+# Usage: ci/setup.sh [--packages-only|--tests]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -15,6 +18,7 @@ readonly QEMU_LEAST='1:8'
 readonly QEMU_PACKAGES=(qemu-system-x86 qemu-system-arm)
 readonly BACKPORTS_FILE=/etc/apt/sources.list.d/kab-backports.sources
 readonly LOG=var/setup.log
+readonly PROGRAMS=var/programs
 readonly KEYRING=/usr/share/keyrings/debian-archive-keyring.gpg
 
 say() { printf '==> %s\n' "$*"; }
@@ -29,9 +33,10 @@ installed_version() {
 	{ dpkg-query -W -f='${db:Status-Status} ${Version}\n' "$1" 2>/dev/null || true; } | sed -n 's/^installed //p'
 }
 
+# Those that a list names and that are not installed.
 missing_packages() {
 	local wanted installed
-	wanted=$(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' ci/packages.txt | sort)
+	wanted=$(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$1" | sort)
 	# dpkg-query fails when it does not know one of them, and tells of the others all the same.
 	# shellcheck disable=SC2086
 	installed=$({ dpkg-query -W -f='${db:Status-Status} ${Package}\n' $wanted 2>/dev/null || true; } |
@@ -118,7 +123,7 @@ install_qemu() {
 set_up_packages() {
 	local missing
 	command -v apt-get >/dev/null || fail "this is no Debian: install what ci/packages.txt lists, and QEMU 8 or newer"
-	missing=$(missing_packages)
+	missing=$(missing_packages ci/packages.txt)
 	if [[ -z $missing ]] && qemu_is_sound; then
 		return
 	fi
@@ -130,6 +135,55 @@ set_up_packages() {
 		apt_install $missing
 	fi
 	qemu_is_sound || install_qemu
+}
+
+has_daemons() {
+	[[ -x /usr/sbin/sshd || -x $PROGRAMS/usr/sbin/sshd ]] || return
+	compgen -G '/usr/lib/postgresql/*/bin/initdb' >/dev/null ||
+		compgen -G "$PROGRAMS/usr/lib/postgresql/*/bin/initdb" >/dev/null
+}
+
+# Unpacks what would start a service when it is installed, and installs the libraries that it needs.
+unpack_daemons() {
+	local folder postgres deb libraries
+	postgres=$(LC_ALL=C apt-cache depends postgresql | sed -n 's/^ *Depends: //p' | head -n 1)
+	[[ -n $postgres ]] || fail "the host's APT sources offer no postgresql"
+	say "unpacking openssh-server and $postgres into $PROGRAMS"
+	rm -rf "$PROGRAMS.new"
+	mkdir -p "$PROGRAMS.new/debs"
+	folder=$PWD/$PROGRAMS.new
+	(cd "$folder/debs" && apt-get -qq download openssh-server "$postgres") >"$LOG" 2>&1 || {
+		tail -n 20 "$LOG" >&2
+		fail "apt-get could not download openssh-server and $postgres"
+	}
+	# Not LLVM, which PostgreSQL compiles queries with when it is there.
+	libraries=$(for deb in "$folder"/debs/*.deb; do dpkg-deb -f "$deb" Depends && echo; done | tr ',|' '\n\n' |
+		sed -n 's/^ *\(lib[a-z0-9.+-]*\).*/\1/p' | grep -v '^libllvm' | sort -u)
+	# shellcheck disable=SC2086
+	apt_install $libraries
+	for deb in "$folder"/debs/*.deb; do
+		dpkg-deb -x "$deb" "$folder"
+	done
+	rm -rf "$folder/debs" "$PROGRAMS"
+	mv "$folder" "$PROGRAMS"
+}
+
+set_up_test_programs() {
+	local missing
+	missing=$(missing_packages ci/packages-tests.txt)
+	if [[ -n $missing ]] || ! has_daemons; then
+		say "reading the APT sources"
+		apt_update
+	fi
+	if [[ -n $missing ]]; then
+		say "installing ${missing//$'\n'/ }, for tests"
+		# shellcheck disable=SC2086
+		apt_install $missing
+	fi
+	has_daemons || unpack_daemons
+	if ((EUID == 0)) && ! getent passwd sshd >/dev/null; then
+		useradd --system --no-create-home --home-dir /run/sshd --shell /usr/sbin/nologin sshd
+	fi
 }
 
 # The first Python that is new enough and can make a virtual environment.
@@ -173,4 +227,5 @@ exec 9>var/setup.lock
 flock 9
 
 set_up_packages
+[[ ${1:-} == --tests ]] && set_up_test_programs
 [[ ${1:-} == --packages-only ]] || set_up_venv

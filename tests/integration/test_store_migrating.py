@@ -17,6 +17,7 @@ from sqlalchemy import MetaData, create_engine, insert, select
 
 from harness.store import SqlStore
 from harness.store.migrate import alembic_config
+from harness.store.schema import SCHEMA_VERSION
 
 pytestmark = pytest.mark.integration
 
@@ -176,7 +177,7 @@ def test_a_server_migrates_as_a_file_does(server: str, tmp_path: Path) -> None:
     target.dispose()
     notes: list[str] = []
     with SqlStore(path) as file, SqlStore(server, note=notes.append) as store:
-        assert [note.rpartition(" was ")[2] for note in notes] == ["brought from schema version 2 to 3"]
+        assert [note.rpartition(" was ")[2] for note in notes] == [f"brought from schema version 2 to {SCHEMA_VERSION}"]
         assert store.runs(1000) == file.runs(1000)
         for run in store.runs(1000):
             assert told(store, store.run(run.id)) == told(file, file.run(run.id))

@@ -130,7 +130,8 @@ def test_every_direct_dependency_is_explained() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"].values()
     wanted = [*project["dependencies"], *(name for extra in extras for name in extra)]
-    packages = [line for line in (ROOT / "ci" / "packages.txt").read_text().splitlines() if line and line[0] != "#"]
+    lists = (ROOT / "ci" / name for name in ("packages.txt", "packages-tests.txt"))
+    packages = [line for path in lists for line in path.read_text().splitlines() if line and line[0] != "#"]
     names = [re.split(r"[\[<>=~ ]", text)[0] for text in wanted] + packages
     missing = [name for name in names if f"`{name}`" not in document]
     assert not missing
