@@ -84,20 +84,25 @@ _REQUEST_FIELDS = tuple(field.name for field in fields(Request))
 
 
 def experiment_names() -> tuple[str, ...]:
-    """The experiments that ship with kab. Raises HostError."""
-    return tuple(sorted(path.stem for path in _catalogue_folder().glob("*.yaml")))
+    """The experiments, of one comparison each, that ship with kab. Raises HostError."""
+    return tuple(name for name in _shipped_names() if not _is_matrix(shipped_file(name)))
+
+
+def matrix_names() -> tuple[str, ...]:
+    """The matrices that ship with kab. Raises HostError."""
+    return tuple(name for name in _shipped_names() if _is_matrix(shipped_file(name)))
 
 
 def find_experiment(name: str) -> Path:
-    """The file of an experiment: `name` where it means a file, else the one of this name that ships with kab.
+    """The file of an experiment or matrix: `name` where it means a file, else the one of this name that ships with kab.
 
     Raises ConfigError, HostError.
     """
     if is_path(name):
         return Path(name)
-    known = experiment_names()
+    known = _shipped_names()
     if name in known:
-        return _catalogue_folder() / f"{name}.yaml"
+        return shipped_file(name)
     # Not Path.is_file, which raises for a name that is too long.
     if os.path.isfile(name):  # noqa: PTH113
         return Path(name)
@@ -105,8 +110,21 @@ def find_experiment(name: str) -> Path:
     raise ConfigError(error.message, remedy=f"{error.remedy} A file is named by its path, such as ./mine.yaml.")
 
 
+def shipped_file(name: str) -> Path:
+    """Where the experiment or matrix `name` is that ships with kab; whether there is one is not looked at."""
+    return _catalogue_folder() / f"{name}.yaml"
+
+
+def _shipped_names() -> tuple[str, ...]:
+    return tuple(sorted(path.stem for path in _catalogue_folder().glob("*.yaml")))
+
+
 def _catalogue_folder() -> Path:
     return resources.folder("configs") / "experiments"
+
+
+def _is_matrix(path: Path) -> bool:
+    return not MATRIX_KEYS.isdisjoint(read_table(path).places)
 
 
 def load_experiment(path: Path) -> Request:
@@ -115,17 +133,36 @@ def load_experiment(path: Path) -> Request:
     A workload named by its path is looked for beside the experiment file.
     """
     document = read_table(path)
-    if COMMAND_LINE_ONLY in document.places:
+    refuse_consent(document)
+    for key, where in document.places.items():
+        if key in MATRIX_KEYS:
+            raise ConfigError(
+                f"{where}: {key} is of a matrix, and one comparison is wanted here",
+                remedy=f"`kab run {path}` measures all cells of the file.",
+            )
+    document.check_keys("experiment", EXPERIMENT_KEYS)
+    return Request(**read_keys(document.entries, beside=path.parent))
+
+
+def refuse_consent(keys: Table) -> None:
+    """Raise ConfigError where a file allows to lose what is on a disk."""
+    if COMMAND_LINE_ONLY in keys.places:
         raise ConfigError(
-            f"{document.places[COMMAND_LINE_ONLY]}: {COMMAND_LINE_ONLY} is not taken from a file",
+            f"{keys.places[COMMAND_LINE_ONLY]}: {COMMAND_LINE_ONLY} is not taken from a file",
             remedy="Give --destroy-data DEVICE on the command line.",
         )
-    document.check_keys("experiment", EXPERIMENT_KEYS)
-    request = _read(document.entries)
-    if request.workload is not None and is_path(request.workload.text):
-        beside = path.parent / request.workload.text
-        request = replace(request, workload=replace(request.workload, text=str(beside.resolve())))
-    return request
+
+
+def read_keys(values: Mapping[str, Value], *, beside: Path | None = None) -> dict[str, Any]:
+    """What keys of `KEYS` say: attribute of Request -> its value. Raises ConfigError with the place.
+
+    A workload named by a path is looked for in the folder `beside`, else in the current one.
+    """
+    found = {KEYS[key].attribute: KEYS[key].read(value, key) for key, value in values.items()}
+    named = found.get("workload")
+    if beside is not None and named is not None and is_path(named.text):
+        found["workload"] = replace(named, text=str((beside / named.text).resolve()))
+    return found
 
 
 def request_from_options(options: Mapping[str, str | Sequence[str] | None]) -> Request:
@@ -146,7 +183,7 @@ def request_from_options(options: Mapping[str, str | Sequence[str] | None]) -> R
             values[key] = Scalar(text=said, where=where)
         else:
             values[key] = Items(items=tuple(Scalar(text=text, where=where) for text in said), where=where)
-    return _read(values)
+    return Request(**read_keys(values))
 
 
 def build_experiment(request: Request, catalogue: Mapping[str, Workload]) -> Experiment:
@@ -160,22 +197,62 @@ def build_experiment(request: Request, catalogue: Mapping[str, Workload]) -> Exp
                 f"no {arm} kernel is named",
                 remedy=f"Write `kab ab BASELINE CANDIDATE`, or `{arm}: SPEC` in the experiment file.",
             )
-    named = request.workload or Scalar(text=DEFAULT_WORKLOAD, where="the default workload")
-    metric = request.metric or Scalar(text="auto", where="the default metric")
-    workload = override(find_workload(named, catalogue), request.overrides)
-    check_metric(workload, metric, besides=("auto",))
-    guest = {name: getattr(request, name) for name in ("vcpus", "memory_mib", "cmdline", "cpu_model")}
-    whole = {name: getattr(request, name) for name in ("disk", "filesystem", "margin", "error", "max_boots", "seed")}
-    experiment = Experiment(
-        baseline=request.baseline or "",
-        candidate=request.candidate or "",
-        workload=workload,
-        guest=GuestSpec(**_said(guest)),
-        metric=metric.text,
-        **_said(whole),
-    )
-    _check_space(experiment)
-    return experiment
+    return ExperimentBuilder(catalogue).build(request)
+
+
+class ExperimentBuilder:
+    """Builds any number of experiments with workloads of one catalogue; what they have in common is made once."""
+
+    def __init__(self, catalogue: Mapping[str, Workload]) -> None:
+        """`catalogue`: name -> workload."""
+        self._catalogue = catalogue
+        # (name or path, parameters that are changed, metric) -> the workload, checked.
+        self._workloads: dict[tuple[object, ...], Workload] = {}
+        self._guests: dict[tuple[object, ...], GuestSpec] = {}
+        # (identity of one of the workloads above, disk, memory) that go together.
+        self._fitting: set[tuple[int, DiskSpec, int]] = set()
+
+    def build(self, request: Request, *, baseline: str | None = None, candidate: str | None = None) -> Experiment:
+        """The experiment of a request, defaults filled in and checked as a whole; kernels given here go over its own.
+
+        A kernel that neither names is "". Raises ConfigError.
+        """
+        metric = request.metric or _DEFAULT_METRIC
+        experiment = Experiment(
+            baseline=baseline or request.baseline or "",
+            candidate=candidate or request.candidate or "",
+            workload=self._workload(request, metric),
+            guest=self._guest(request),
+            metric=metric.text,
+            **_said({name: getattr(request, name) for name in _WHOLE}),
+        )
+        fits = (id(experiment.workload), experiment.disk, experiment.guest.memory_mib)
+        if fits not in self._fitting:
+            _check_space(experiment)
+            self._fitting.add(fits)
+        return experiment
+
+    def _workload(self, request: Request, metric: Scalar) -> Workload:
+        named = request.workload or _DEFAULT_WORKLOAD
+        key = (named.text, tuple(request.overrides.items()), metric.text)
+        if key not in self._workloads:
+            workload = override(find_workload(named, self._catalogue), request.overrides)
+            check_metric(workload, metric, besides=("auto",))
+            self._workloads[key] = workload
+        return self._workloads[key]
+
+    def _guest(self, request: Request) -> GuestSpec:
+        key = (request.vcpus, request.memory_mib, request.cmdline, request.cpu_model)
+        if key not in self._guests:
+            self._guests[key] = GuestSpec(**_said(dict(zip(_GUEST, key, strict=True))))
+        return self._guests[key]
+
+
+_DEFAULT_WORKLOAD = Scalar(text=DEFAULT_WORKLOAD, where="the default workload")
+_DEFAULT_METRIC = Scalar(text="auto", where="the default metric")
+# Attributes of Request that Experiment calls so, and that its guest does.
+_WHOLE = ("disk", "filesystem", "margin", "error", "max_boots", "seed")
+_GUEST = ("vcpus", "memory_mib", "cmdline", "cpu_model")
 
 
 def _said(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -198,13 +275,6 @@ def _check_space(experiment: Experiment) -> None:
             f"it, and the guest has {experiment.guest.memory_mib}",
             remedy=f"Give the guest memory={least}MiB or more.",
         )
-
-
-def _read(values: Mapping[str, Value]) -> Request:
-    found: dict[str, Any] = {}
-    for key, value in values.items():
-        found[KEYS[key].attribute] = KEYS[key].read(value, key)
-    return Request(**found)
 
 
 def _text(value: Value, key: str) -> str:
@@ -342,3 +412,5 @@ KEYS: Mapping[str, Key] = MappingProxyType(
     }
 )
 EXPERIMENT_KEYS = tuple(KEYS)
+# Of a file that holds more than one comparison, besides those of an experiment. See harness.config.matrix.
+MATRIX_KEYS = frozenset({"title", "extends", "axes", "exclude", "include", "adjust", "gate", "waivers", "nightly"})

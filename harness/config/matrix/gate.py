@@ -1,0 +1,88 @@
+"""The `gate` of a matrix file: what a candidate must not be, and the errors with which that is told."""
+
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from types import MappingProxyType
+from typing import Any
+
+from harness.config.document import Table, Value, scalar, scalars, table
+from harness.errors import ConfigError
+from harness.model.matrix import Cell, FailKind, GatePolicy
+from harness.parse.foreign import printable
+from harness.parse.suggest import unknown
+from harness.parse.units import parse_count, parse_duration, parse_fraction
+from harness.workloads.registry import metrics_of
+
+
+def _fraction(value: Value, key: str) -> float:
+    return scalar(value, key).parse(parse_fraction)
+
+
+def _margins(value: Value, key: str) -> Mapping[str, float]:
+    margins = table(value, key)
+    for name, where in margins.places.items():
+        if not name or printable(name) != name:
+            raise ConfigError(f"{where}: {printable(name, limit=80)!r} is no metric")
+    return {name: _fraction(entry, name) for name, entry in margins.entries.items()}
+
+
+def _boots(value: Value, key: str) -> int:
+    return scalar(value, key).parse(lambda text: parse_count(text, minimum=2))
+
+
+def _time_s(value: Value, key: str) -> float:
+    seconds = scalar(value, key).parse(parse_duration)
+    if seconds <= 0:
+        raise ConfigError(f"{value.where}: {key} must be more than 0")
+    return seconds
+
+
+def _fails(value: Value, key: str) -> tuple[FailKind, ...]:
+    """In the order of FailKind, however they are written."""
+    names = {item.text: item for item in scalars(value, key)}
+    for name, item in names.items():
+        if name not in list(FailKind):
+            raise unknown("kind of failure", name, [str(kind) for kind in FailKind], where=item.where)
+    return tuple(kind for kind in FailKind if kind in names)
+
+
+# Key of `gate` -> attribute of GatePolicy, and what reads it.
+_READERS: Mapping[str, tuple[str, Callable[[Value, str], Any]]] = MappingProxyType(
+    {
+        "error": ("error", _fraction),
+        "miss": ("miss", _fraction),
+        "metrics": ("margins", _margins),
+        "max_boots": ("max_boots", _boots),
+        "max_time": ("max_time_s", _time_s),
+        "fails": ("fails", _fails),
+    }
+)
+GATE_KEYS = tuple(_READERS)
+
+
+def read_gate(keys: Table) -> dict[str, Any]:
+    """Attribute of GatePolicy -> what is said of it. Raises ConfigError with the place."""
+    keys.check_keys("gate", GATE_KEYS)
+    found: dict[str, Any] = {}
+    for key, value in keys.entries.items():
+        attribute, read = _READERS[key]
+        found[attribute] = read(value, key)
+    return found
+
+
+def check_margins(policy: GatePolicy, places: Mapping[str, str], cells: tuple[Cell, ...]) -> None:
+    """Raise ConfigError for a metric (or pattern) with a margin that decides in no cell; `places` says where it is."""
+    if not policy.margins:
+        return
+    known = deciding_metrics(cells)
+    for pattern in policy.margins:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            raise unknown("metric", pattern, known, where=places.get(pattern, "gate"))
+
+
+def deciding_metrics(cells: tuple[Cell, ...]) -> tuple[str, ...]:
+    """The metrics that a verdict on any of these cells may come of."""
+    found: dict[str, None] = {}
+    for workload in {id(cell.experiment.workload): cell.experiment.workload for cell in cells}.values():
+        found |= {name: None for name, metric in metrics_of(workload).items() if metric.decides}
+    return tuple(found)
