@@ -1,0 +1,89 @@
+"""A stored matrix with all that is stored of its cells, for those who tell of it."""
+
+from collections.abc import Mapping
+
+from harness.errors import ConfigError
+from harness.lab.workspace import Workspace
+from harness.model.matrix import (
+    MATRIX_VERBS,
+    Cell,
+    CellResult,
+    CellVerdict,
+    CellView,
+    MatrixOutcome,
+    MatrixPlan,
+    MatrixView,
+)
+from harness.model.run import Run, RunState, SubrunRole
+from harness.model.verdict import Decision
+from harness.run.cellresults import compared
+
+_AB = "ab"
+
+
+def matrix_view(workspace: Workspace, run_id: str = "last") -> MatrixView:
+    """The stored matrix `run_id` (an id, the beginning of one, or "last"); while it is open, what is known by now.
+
+    An A/B run is told as a matrix of one cell. Raises ConfigError for a run of another verb, HostError.
+    """
+    run = workspace.store.run(run_id)
+    if run.verb == _AB:
+        return _alone(run, workspace.store.decision(run.id))
+    plan = workspace.store.matrices.plan(run.id) if run.verb in MATRIX_VERBS else None
+    if plan is None:
+        raise ConfigError(
+            f"run {run.id} is no matrix but a `kab {run.verb}`",
+            remedy=f"See `kab report {run.id}`; `kab runs` lists what there is.",
+        )
+    return _whole(workspace, run, plan)
+
+
+def _alone(run: Run, decision: Decision | None) -> MatrixView:
+    """The view of an A/B run."""
+    workload = run.experiment.workload.name
+    inside = run.parent is not None and run.parent.role is SubrunRole.CELL
+    name = run.parent.place if run.parent is not None and inside else workload
+    cell = Cell(name=name, axes={}, experiment=run.experiment)
+    result = compared(cell, run, decision)
+    return MatrixView(
+        run=run,
+        plan=MatrixPlan(title=workload, cells=(cell,)),
+        outcome=MatrixOutcome(cells=(result,), boots=len(run.trials), duration_s=_boots_s([run])),
+        cells=(CellView(cell=cell, result=result, run=run, decision=decision),),
+        open=run.state is RunState.OPEN,
+    )
+
+
+def _whole(workspace: Workspace, run: Run, plan: MatrixPlan) -> MatrixView:
+    store = workspace.store
+    outcome = store.matrices.outcome(run.id)
+    made = {
+        name: (store.run(cell_id), store.decision(cell_id)) for name, cell_id in store.matrices.cells(run.id).items()
+    }
+    if outcome is None:
+        outcome = _so_far(plan, made)
+    results = {result.cell: result for result in outcome.cells}
+    cells = []
+    for cell in plan.cells:
+        cell_run, decision = made.get(cell.name, (None, None))
+        result = results.get(cell.name) or _missing(cell)
+        cells.append(CellView(cell=cell, result=result, run=cell_run, decision=decision))
+    return MatrixView(run=run, plan=plan, outcome=outcome, cells=tuple(cells), open=run.state is RunState.OPEN)
+
+
+def _so_far(plan: MatrixPlan, made: Mapping[str, tuple[Run, Decision | None]]) -> MatrixOutcome:
+    """What an open matrix has come to by now."""
+    return MatrixOutcome(
+        cells=tuple(compared(cell, *made.get(cell.name, (None, None))) for cell in plan.cells),
+        boots=sum(len(run.trials) for run, _ in made.values()),
+        duration_s=_boots_s([run for run, _ in made.values()]),
+    )
+
+
+def _missing(cell: Cell) -> CellResult:
+    """Of a cell that a stored outcome does not name."""
+    return CellResult(cell=cell.name, verdict=CellVerdict.INCONCLUSIVE, reason="nothing is stored of it")
+
+
+def _boots_s(runs: list[Run]) -> float:
+    return sum(trial.duration_s for run in runs for trial in run.trials)

@@ -1,0 +1,100 @@
+"""Stored matrices come back as views: finished, open, of one A/B run; nothing else is taken for one."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import factories
+import matrices
+import pytest
+
+from harness.config import Settings
+from harness.errors import ConfigError, ExitCode
+from harness.host.paths import Paths
+from harness.lab.matrixviews import matrix_view
+from harness.lab.workspace import Workspace
+from harness.model.matrix import CellVerdict, MatrixView
+from harness.model.run import RunState
+
+pytestmark = pytest.mark.unit
+
+
+@pytest.fixture
+def workspace(tmp_path: Path) -> Iterator[Workspace]:
+    paths = Paths(cache=tmp_path / "cache", state=tmp_path / "state")
+    with Workspace(settings=Settings(), paths=paths) as opened:
+        yield opened
+
+
+def stored(workspace: Workspace, view: MatrixView) -> MatrixView:
+    """The view, with all of it in the store."""
+    store = workspace.store
+    store.matrices.create(replace(view.run, state=RunState.OPEN, finished=None), view.plan)
+    for cell in view.cells:
+        if cell.run is not None:
+            store.create_run(cell.run)
+            if cell.decision is not None:
+                store.finish(cell.run.id, cell.decision)
+    if not view.open:
+        store.matrices.finish(view.run.id, view.outcome)
+    return view
+
+
+@pytest.mark.parametrize("make", [matrices.gate, matrices.matrix_run, matrices.hostile])
+def test_a_finished_matrix_comes_back(workspace: Workspace, make: object) -> None:
+    asked = stored(workspace, make())  # type: ignore[operator]
+    found = matrix_view(workspace, asked.run.id)
+    assert found.plan == asked.plan
+    assert found.outcome == asked.outcome
+    assert not found.open
+    assert [cell.cell for cell in found.cells] == list(asked.plan.cells)
+    for cell, wanted in zip(found.cells, asked.cells, strict=True):
+        assert cell.result == wanted.result
+        assert (cell.run is None) == (wanted.run is None)
+        assert cell.decision == wanted.decision
+        if cell.run is not None and wanted.run is not None:
+            assert len(cell.run.trials) == len(wanted.run.trials)
+    assert matrix_view(workspace, "last").run.id == asked.run.id
+
+
+def test_an_open_one_says_what_is_known(workspace: Workspace) -> None:
+    made = matrices.matrix_run()
+    begun = made.cells[2]
+    assert begun.run is not None
+    cells = (
+        *made.cells[:2],
+        replace(begun, decision=None, run=replace(begun.run, state=RunState.OPEN, finished=None)),
+        *(replace(cell, run=None, decision=None) for cell in made.cells[3:]),
+    )
+    stored(workspace, replace(made, cells=cells, open=True))
+    found = matrix_view(workspace, "last")
+    assert found.open
+    assert found.outcome.exit_code in {ExitCode.CANNOT_TELL, ExitCode.BAD}
+    assert [cell.result.verdict for cell in found.cells[2:]] == [CellVerdict.INCONCLUSIVE] * 6
+    assert found.cells[2].result.reason == f"not finished: {len(begun.run.trials)} boots are made"
+    assert found.cells[3].result.reason == "not begun"
+    assert found.cells[0].result.verdict == made.cells[0].result.verdict
+    assert found.outcome.boots == sum(len(cell.run.trials) for cell in cells if cell.run)
+    assert found.outcome.duration_s > 0
+
+
+def test_an_ab_run_is_a_matrix_of_one_cell(workspace: Workspace) -> None:
+    trials = factories.blocks(4)
+    run = factories.run(trials)
+    workspace.store.create_run(run)
+    assert matrix_view(workspace, run.id).open
+    workspace.store.finish(run.id, factories.decide(trials))
+    found = matrix_view(workspace, run.id)
+    (cell,) = found.cells
+    assert not found.open
+    assert cell.cell.name == "shared-file"
+    assert cell.result.verdict is CellVerdict.FASTER
+    assert cell.result.boots == found.outcome.boots == 8
+    assert [metric.metric for metric in cell.result.metrics] == ["write_iops", "queue_depth"]
+    assert found.outcome.exit_code is ExitCode.GOOD
+
+
+def test_a_search_is_none(workspace: Workspace) -> None:
+    workspace.store.create_run(factories.run(verb="bisect"))
+    with pytest.raises(ConfigError, match="no matrix but a `kab bisect`"):
+        matrix_view(workspace, "last")
