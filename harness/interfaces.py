@@ -10,7 +10,7 @@ from harness.model.bisection import BisectionOutcome, BisectionPlan, IdenticalBu
 from harness.model.experiment import Place, TrialSpec
 from harness.model.guest import AttachedDisk, BootPlan, CommandResult, DiskSpec
 from harness.model.kernel import Kernel
-from harness.model.matrix import MatrixOutcome, MatrixPlan
+from harness.model.matrix import Cell, CellResult, GateView, MatrixOutcome, MatrixPlan
 from harness.model.run import Run, SubrunRole
 from harness.model.trial import Stage, Trial
 from harness.model.verdict import Decision
@@ -157,6 +157,9 @@ class Matrices(Protocol):
     def create(self, run: Run, plan: MatrixPlan) -> None:
         """Store a new open run together with its plan."""
 
+    def replan(self, run_id: str, plan: MatrixPlan) -> None:
+        """Store another plan of the same identity: other waivers."""
+
     def plan(self, run_id: str) -> MatrixPlan | None:
         """The plan of a run, None when it is no matrix."""
 
@@ -200,6 +203,18 @@ class Progress(Protocol):
     def searched(self, view: SearchView) -> None:
         """Where a search over a ladder stands, before each of its boots and at its end."""
 
+    def matrix_started(self, run: Run, plan: MatrixPlan, *, resumed: bool) -> None:
+        """The run of a matrix exists in the store; its cells' runs and boots are told of as those of any run."""
+
+    def cell_started(self, cell: Cell) -> None:
+        """The boots that follow are of this cell; of a gate's it may be said again and again."""
+
+    def cell_finished(self, result: CellResult) -> None:
+        """No further boot of this cell is made."""
+
+    def gated(self, standing: GateView) -> None:
+        """Where a gate stands, before each of its blocks and at its end."""
+
 
 class NullProgress(Progress):
     """Shows nothing, and is what displays begin from: a context manager, so that each is taken down at the end."""
@@ -235,4 +250,16 @@ class NullProgress(Progress):
         pass
 
     def searched(self, view: SearchView) -> None:
+        pass
+
+    def matrix_started(self, run: Run, plan: MatrixPlan, *, resumed: bool) -> None:
+        pass
+
+    def cell_started(self, cell: Cell) -> None:
+        pass
+
+    def cell_finished(self, result: CellResult) -> None:
+        pass
+
+    def gated(self, standing: GateView) -> None:
         pass

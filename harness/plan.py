@@ -8,7 +8,8 @@ from itertools import takewhile
 from typing import Any
 
 from harness.model.experiment import Arm, BlockPlace, Experiment, RungPlace, TrialSpec
-from harness.model.run import Parent
+from harness.model.matrix import MatrixPlan
+from harness.model.run import SEARCH_ROLES, Parent
 from harness.model.stored import told_fields
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Stop, StopKind
@@ -32,8 +33,8 @@ def experiment_digest(
 ) -> str:
     """sha256 (hex) over all that makes two runs one: the experiment, both kernels' content, the host's conditions.
 
-    Of a run with a parent, the parent and the role, too: no run of its own has its digest. The place there is told by
-    experiment and kernels.
+    Of a run with a parent, the parent and the role, too: no run of its own has its digest. The place inside a search
+    is told by experiment and kernels; that inside a matrix is not, as two of its cells may measure the same.
 
     A seed of None (drawn anew for each run) is left out, so that a rerun of the same command finds its run, and so is
     the path of the workload's file. The name of its template is, where the conditions hold what it renders to
@@ -41,7 +42,8 @@ def experiment_digest(
     """
     if parent is not None:
         # A condition's text, as it was before runs knew their parents: open ones are found again.
-        conditions = {**conditions, "part of": f"{parent.run_id} ({parent.role})"}
+        place = "" if parent.role in SEARCH_ROLES else f" {parent.place}"
+        conditions = {**conditions, "part of": f"{parent.run_id} ({parent.role}){place}"}
     asked = _plain(experiment)
     if experiment.seed is None:
         del asked["seed"]
@@ -53,6 +55,30 @@ def experiment_digest(
         "kernels": {Arm.BASELINE.value: baseline_digest, Arm.CANDIDATE.value: candidate_digest},
         "conditions": dict(conditions),
     }
+    return _sha256(identity)
+
+
+def matrix_digest(verb: str, plan: MatrixPlan, cells: Mapping[str, str]) -> str:
+    """sha256 (hex) over all that makes two runs of a matrix one: verb, title, policy, and what each cell measures.
+
+    `cells`: name of a cell -> its ``experiment_digest``, without a parent, which holds kernels, conditions and job; a
+    cell of which a kernel cannot be had is left out there, and told by its name and experiment. Waivers are in no
+    identity: they are judged anew each time.
+    """
+    unmeasured = {cell.name: _plain(cell.experiment) for cell in plan.cells if cell.name not in cells}
+    for asked in unmeasured.values():
+        asked["workload"].pop("file", None)
+    identity = {
+        "matrix": [verb, plan.title],
+        "policy": _plain(plan.policy),
+        # In the order of the plan.
+        "cells": [[cell.name, cells.get(cell.name, "")] for cell in plan.cells],
+        "unmeasured": unmeasured,
+    }
+    return _sha256(identity)
+
+
+def _sha256(identity: Mapping[str, Any]) -> str:
     text = json.dumps(identity, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
     return hashlib.sha256(text.encode()).hexdigest()
 

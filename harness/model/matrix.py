@@ -180,6 +180,19 @@ class MatrixOutcome:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GateView:
+    """Where a gate stands, for displays."""
+
+    # What is known of each cell by now, in the plan's order; and the cells that may still get boots.
+    cells: tuple[CellResult, ...]
+    undecided: frozenset[str]
+    boots: int = 0
+    spent_s: float = 0.0
+    # Boots expected until all is decided or the budget ends; None where nobody can tell yet.
+    boots_left: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CellView:
     """A cell with all that is stored of it, for those who tell of it."""
 

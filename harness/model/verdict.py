@@ -84,6 +84,9 @@ class StopKind(StrEnum):
     FAULT = "fault"
     LOSSES = "losses"
     UNSTABLE = "unstable"
+    # Of a cell of a matrix: what keeps it from being measured; or its gate needs no more of it.
+    TROUBLE = "trouble"
+    GATE = "gate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

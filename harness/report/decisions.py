@@ -125,6 +125,10 @@ def stop_reason(stop: Stop) -> str:
             return f"{stop.count} boots in a row were lost: {stop.message}"
         case StopKind.UNSTABLE:
             return f"{stop.count} boots of the {stop.arms[0]} failed, each in another way: {stop.message}"
+        case StopKind.TROUBLE:
+            return f"no further boot could be made: {stop.message}"
+        case StopKind.GATE:
+            return stop.message
 
 
 def _faults(why: Reason) -> str:

@@ -13,6 +13,7 @@ from harness.plan import experiment_digest, next_trial
 from harness.report.decisions import worded
 from harness.run.boots import Boots, Runner, record_of
 from harness.stats.decide import decide
+from harness.workloads.registry import metrics_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,16 +65,22 @@ class AbLoop:
         """
         runner = self.runner
         with runner.exclusive(request.digest):
-            run = None if request.fresh else runner.store.unfinished(request.digest)
-            if run is None:
-                run = self._create(request)
-            boots = Boots(runner=runner, run=run, trials=list(run.block_trials))
-            runner.progress.run_started(run, resumed_trials=boots.resumed)
-            for trial in boots.trials:
-                runner.progress.trial_finished(trial)
+            boots = self.begin(request)
             decision = self._extend(request, boots)
-            runner.store.finish(run.id, decision)
+            runner.store.finish(boots.run.id, decision)
         return boots.whole(), decision
+
+    def begin(self, request: AbRequest) -> Boots[BlockPlace]:
+        """The boots of the open run of this request, or of a new one, and tell of them. Raises as the store."""
+        runner = self.runner
+        run = None if request.fresh else runner.store.unfinished(request.digest)
+        if run is None:
+            run = self._create(request)
+        boots = Boots(runner=runner, run=run, trials=list(run.block_trials))
+        runner.progress.run_started(run, resumed_trials=boots.resumed)
+        for trial in boots.trials:
+            runner.progress.trial_finished(trial)
+        return boots
 
     def _create(self, request: AbRequest) -> Run:
         baseline, candidate = record_of(request.baseline), record_of(request.candidate)
@@ -100,6 +107,14 @@ class AbLoop:
             if decision.final or isinstance(planned, Stop):
                 return decision
             boots.make(experiment, planned, request.kernel(planned.place.arm))
+
+
+def stopped_decision(
+    experiment: Experiment, trials: Sequence[Trial[BlockPlace]], stop: Stop, *, confirm: bool
+) -> Decision:
+    """What boots say, as it is stored, where no further one will be made; `confirm` as Runner.confirm."""
+    metrics = metrics_of(experiment.workload)
+    return worded(decide(experiment, metrics, trials, confirm=confirm, stopped=stop), metrics)
 
 
 def _ends_block(trials: Sequence[Trial[BlockPlace]]) -> bool:

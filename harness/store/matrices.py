@@ -38,6 +38,12 @@ class SqlMatrices:
             key = self._key(connection, run.id)
             connection.execute(insert(matrices).values(run_key=key, plan=to_plain(plan), outcome=None))
 
+    def replan(self, run_id: str, plan: MatrixPlan) -> None:
+        """Store another plan of the same identity: other waivers. Raises ConfigError for an unknown run."""
+        with self._writing() as connection:
+            key = self._key(connection, run_id)
+            connection.execute(update(matrices).where(matrices.c.run_key == key).values(plan=to_plain(plan)))
+
     def plan(self, run_id: str) -> MatrixPlan | None:
         """The plan of a run, None when it is no matrix. Raises ConfigError for an unknown run."""
         with self._reading() as connection:
