@@ -1,4 +1,4 @@
-"""Databases of earlier schema versions, and what the code of their time read in them; see tests/data/store/make.py."""
+"""Databases of earlier schema versions, and what the code of their time read in them (tests/data/store/make*.py)."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from harness.parse.plainjson import from_plain, to_plain
 from harness.store import SqlStore
 
 DATA = Path(__file__).parent / "data" / "store"
-VERSIONS = (1, 2)
+VERSIONS = (1, 2, 3)
 
 
 def _unpacked(name: str) -> bytes:
