@@ -10,7 +10,7 @@ from harness.errors import ConfigError, HostError
 from harness.parse.foreign import printable
 
 # What reading a value as something that it is not can raise.
-_UNFIT = (
+UNFIT = (
     ConfigError,
     ValueError,
     TypeError,
@@ -50,7 +50,7 @@ def readable(what: str, database: str, *, remove: str = "") -> Iterator[None]:
     """
     try:
         yield
-    except _UNFIT as error:
+    except UNFIT as error:
         said = error.message if isinstance(error, ConfigError) else str(error) or type(error).__name__
         # A database behind an URL is looked after by people who know how.
         words = ("sqlite3", database, f"PRAGMA foreign_keys = ON; {remove}")

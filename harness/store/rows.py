@@ -54,8 +54,8 @@ def run_from_row(row: RowMapping, trials: Iterable[Trial[Place]] = ()) -> Run:
         **{name: _column(Run, name, row[name]) for name in _RUN_COLUMNS},
         experiment=experiment_from_json(decode(str, row["experiment"])),
         seed=_seed(row["seed"]),
-        created=_moment(row["created"]),
-        finished=None if row["finished"] is None else _moment(row["finished"]),
+        created=moment(row["created"]),
+        finished=None if row["finished"] is None else moment(row["finished"]),
         parent=_parent(row),
         trials=tuple(trials),
     )
@@ -121,7 +121,7 @@ def trial_from_row(row: RowMapping, samples: Samples, *, verb: str) -> Trial[Pla
     found: Trial[Place] = Trial(
         spec=TrialSpec(place=_place(row, verb), seed=_seed(row["seed"])),
         samples=_column(Trial, "samples", {metric: list(samples.get(metric, ())) for metric in _names(row["metrics"])}),
-        started=None if row["started"] is None else _moment(row["started"]),
+        started=None if row["started"] is None else moment(row["started"]),
         **{name: _column(Trial, name, row[name]) for name in _TRIAL_COLUMNS},
     )
     if not all(map(math.isfinite, (found.duration_s, *found.stage_s.values()))):
@@ -140,16 +140,17 @@ def _place(row: RowMapping, verb: str) -> Place:
     return RungPlace.read(written) if verb in RUNG_VERBS else written
 
 
-def _iso(moment: datetime | None) -> str | None:
-    return None if moment is None else moment.isoformat()
+def _iso(when: datetime | None) -> str | None:
+    return None if when is None else when.isoformat()
 
 
-def _moment(value: Any) -> datetime:
-    moment: datetime = decode(datetime, value)
+def moment(value: Any) -> datetime:
+    """When something was, as a row says it. Raises ValueError, TypeError."""
+    found: datetime = decode(datetime, value)
     # Outside of these no zone's time can be told.
-    if not _FIRST_YEAR <= moment.year <= _LAST_YEAR:
+    if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
         raise ValueError(f"{value} is no time of a run")
-    return moment
+    return found
 
 
 def _names(value: Any) -> tuple[str, ...]:

@@ -211,3 +211,41 @@ matrices = Table(
     # JSON null while the matrix is open.
     Column("outcome", JsonText, nullable=False),
 )
+
+# What the boots of a cell's run are values of: kept apart, and denormalised, so that years of them are read at once.
+nights = Table(
+    "nights",
+    metadata,
+    Column("run_key", _KEY, ForeignKey("runs.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("matrix", JsonText, nullable=False),
+    Column("cell", JsonText, nullable=False),
+    Column("series", JsonText, nullable=False),
+    Column("workload", JsonText, nullable=False),
+)
+
+# What is followed over the nights. The digest is of all the rest: texts of any length fit into no index.
+series = Table(
+    "series",
+    metadata,
+    Column("key", _KEY, primary_key=True, autoincrement=True),
+    Column("digest", String(64), nullable=False, unique=True),
+    Column("matrix", JsonText, nullable=False),
+    Column("cell", JsonText, nullable=False),
+    Column("series", JsonText, nullable=False),
+    Column("workload", JsonText, nullable=False),
+    Column("metric", JsonText, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# One value for each boot of a candidate that ended well: the median over its iterations. In order of the series, so
+# that one of them lies together.
+boot_values = Table(
+    "boot_values",
+    metadata,
+    Column("series_key", _KEY, ForeignKey("series.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("trial_key", _KEY, ForeignKey("trials.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    # Of the trial: no join is needed.
+    Column("run_key", _KEY, nullable=False),
+    Column("value", Float(53), nullable=False),
+    sqlite_with_rowid=False,
+)

@@ -23,6 +23,8 @@ from harness.store.bisections import SqlBisections
 from harness.store.damage import DamagedError, document, readable
 from harness.store.engine import BUSY_TIMEOUT_S, display_name, open_engine
 from harness.store.failures import translated
+from harness.store.history import SqlHistory, note_boot, note_night
+from harness.store.inserting import insert_new
 from harness.store.matrices import SqlMatrices
 from harness.store.rows import run_from_row, run_row, sample_rows, samples_by_trial, trial_from_row, trial_row
 from harness.store.schema import WRITES, artifacts, blobs, decisions, runs, samples, trials
@@ -54,6 +56,8 @@ class SqlStore:
         self.bisections = SqlBisections(self._reading, self._writing, self._name)
         # The same for matrices.
         self.matrices = SqlMatrices(self._reading, self._writing, self._name)
+        # What is followed over the nights.
+        self.history = SqlHistory(self._reading, self._name)
 
     def close(self) -> None:
         """Close every connection."""
@@ -79,6 +83,7 @@ class SqlStore:
                 _run_key(connection, run.parent.run_id, self._name)
             connection.execute(insert(runs).values(run_row(run)))
             key = _run_key(connection, run.id, self._name)
+            note_night(connection, key, run)
             for trial in run.trials:
                 _insert_trial(connection, key, trial)
 
@@ -287,13 +292,23 @@ def _insert_trial(connection: Connection, run_key: int, trial: Trial[Place]) -> 
     values = sample_rows(trial_key, trial.samples)
     if values:
         connection.execute(insert(samples), values)
+    note_boot(connection, run_key, trial_key, trial)
     _insert_artifacts(connection, trial_key, trial.artifacts)
 
 
 def _insert_artifacts(connection: Connection, trial_key: int, contents: Mapping[str, bytes]) -> None:
-    for name, content in contents.items():
-        sha256 = hashlib.sha256(content).hexdigest()
-        if connection.execute(select(blobs.c.sha256).where(blobs.c.sha256 == sha256)).first() is None:
-            packed = zstandard.ZstdCompressor(level=_ZSTD_LEVEL).compress(content)
-            connection.execute(insert(blobs).values(sha256=sha256, size_bytes=len(content), zstd=packed))
-        connection.execute(insert(artifacts).values(trial_key=trial_key, name=name, sha256=sha256))
+    if not contents:
+        return
+    found = {name: hashlib.sha256(content).hexdigest() for name, content in contents.items()}
+    by_hash = {sha256: contents[name] for name, sha256 in found.items()}
+    there = set(connection.execute(select(blobs.c.sha256).where(blobs.c.sha256.in_(sorted(by_hash)))).scalars())
+    compressor = zstandard.ZstdCompressor(level=_ZSTD_LEVEL)
+    rows = [
+        {"sha256": sha256, "size_bytes": len(by_hash[sha256]), "zstd": compressor.compress(by_hash[sha256])}
+        for sha256 in sorted(by_hash.keys() - there)
+    ]
+    # Another process may store the same one now.
+    insert_new(connection, blobs, rows)
+    connection.execute(
+        insert(artifacts), [{"trial_key": trial_key, "name": name, "sha256": found[name]} for name in contents]
+    )

@@ -1,4 +1,7 @@
-"""Version 4: matrices, runs whose trials are those of the runs inside them."""
+"""Version 4: matrices, runs whose trials are those of the runs inside them, and what is followed over the nights.
+
+There were no matrices before, so that nothing of what is stored is followed.
+"""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,9 +14,28 @@ KEY = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 def upgrade() -> None:
     """Make the new tables."""
+    op.create_table("matrices", _of("run_key", "runs.key"), *_texts("plan", "outcome"))
+    op.create_table("nights", _of("run_key", "runs.key"), *_texts("matrix", "cell", "series", "workload"))
     op.create_table(
-        "matrices",
-        sa.Column("run_key", KEY, sa.ForeignKey("runs.key", ondelete="CASCADE"), primary_key=True, autoincrement=False),
-        sa.Column("plan", sa.Text, nullable=False),
-        sa.Column("outcome", sa.Text, nullable=False),
+        "series",
+        sa.Column("key", KEY, primary_key=True, autoincrement=True),
+        sa.Column("digest", sa.String(64), nullable=False, unique=True),
+        *_texts("matrix", "cell", "series", "workload", "metric"),
+        sqlite_autoincrement=True,
     )
+    op.create_table(
+        "boot_values",
+        _of("series_key", "series.key"),
+        _of("trial_key", "trials.key"),
+        sa.Column("run_key", KEY, nullable=False),
+        sa.Column("value", sa.Float(53), nullable=False),
+        sqlite_with_rowid=False,
+    )
+
+
+def _texts(*names: str) -> list[sa.Column[str]]:
+    return [sa.Column(name, sa.Text, nullable=False) for name in names]
+
+
+def _of(name: str, refers_to: str) -> sa.Column[int]:
+    return sa.Column(name, KEY, sa.ForeignKey(refers_to, ondelete="CASCADE"), primary_key=True, autoincrement=False)
