@@ -33,6 +33,44 @@ class Night:
     values: tuple[float, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Break:
+    """Two nights in a row that are not comparable: something besides the kernel is another."""
+
+    # Which night is the first under the new conditions.
+    index: int
+    # What changed: (condition, before, from here on); "" where there was none, or is none any more.
+    changed: tuple[tuple[str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """A suspected change of a series. Nobody is told of it before an A/B of both kernels confirms it."""
+
+    # Which night is most likely the first after it.
+    index: int
+    # The last kernel that is surely before it, and the first that is surely after it.
+    before: KernelRecord
+    after: KernelRecord
+    # Medians after it / before it, and whether that is worse.
+    ratio: float
+    worse: bool
+    # How far both sides are apart, in standard errors.
+    score: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """A suspected change that an A/B of both kernels was made for, and what came of it."""
+
+    name: SeriesName
+    change: Change
+    # The A/B run.
+    run_id: str
+    at: datetime
+    confirmed: bool
+
+
 class AlarmState(StrEnum):
     """Where an alarm stands."""
 
@@ -72,8 +110,20 @@ class Alarm:
     worse: bool
     # The first is NEW, the last is how it stands.
     events: tuple[AlarmEvent, ...]
+    # Other metrics of the same boots that moved with it.
+    others: tuple[Comparison, ...] = ()
 
     @property
     def state(self) -> AlarmState:
         """How it stands."""
         return self.events[-1].state
+
+    @property
+    def open(self) -> bool:
+        """Whether somebody still has to do something."""
+        return self.state in {AlarmState.NEW, AlarmState.ACKNOWLEDGED}
+
+    def overdue(self, now: datetime) -> bool:
+        """Whether it was acknowledged until a moment that is past: an acknowledging outlives nothing."""
+        last = self.events[-1]
+        return last.state is AlarmState.ACKNOWLEDGED and last.due is not None and last.due < now
