@@ -1,12 +1,14 @@
 """Invented nightly series: a kernel a night, boots with noise, hosts that change."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
 
-from harness.model.alarm import Night, SeriesName
+from harness.model.alarm import Alarm, AlarmEvent, AlarmState, Night, SeriesName
 from harness.model.run import KernelRecord
+from harness.model.verdict import Comparison, Verdict
 
 FIRST_NIGHT = datetime(2026, 1, 1, 2, 30, tzinfo=UTC)
 SERIES = SeriesName(matrix="nightly", cell="shared-dio/btrfs", series="debian:6.12", metric="write_iops")
@@ -50,3 +52,21 @@ def nights(
 def conditions(host: str) -> Mapping[str, str]:
     """What is told of a host."""
     return {"host CPU": host, "QEMU": "10.0.2", "image": "trixie-fio 4fd1c0", "accelerator": "kvm"}
+
+
+COMPARISON = Comparison(
+    metric="write_iops", blocks=9, baseline=1000.0, candidate=950.0, ratio=0.951, low=0.93, high=0.972, error=0.01,
+    spread=0.02, verdict=Verdict.SLOWER,
+)  # fmt: skip
+ALARM = Alarm(
+    id="a1b2c3d4",
+    name=SERIES,
+    before=kernel(29),
+    after=kernel(30),
+    confirmed_by="20260131-0230-ab-1",
+    comparison=COMPARISON,
+    worse=True,
+    events=(AlarmEvent(state=AlarmState.NEW, at=FIRST_NIGHT + timedelta(days=30)),),
+    others=(replace(COMPARISON, metric="write_clat_p99", baseline=20_000.0, candidate=22_000.0, ratio=1.1, low=1.05,
+                    high=1.15),),
+)  # fmt: skip

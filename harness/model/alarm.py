@@ -1,11 +1,14 @@
 """Alarms: confirmed changes of a nightly series, each told once, with a state that somebody owns."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 
 from harness.model.run import KernelRecord
 from harness.model.verdict import Comparison
+
+_SATURDAY = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +82,26 @@ class AlarmState(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     FIXED = "fixed"
     NOT_A_BUG = "not-a-bug"
+
+
+# What may come after each state. A fixed one is new again when it is confirmed once more.
+NEXT_STATES: Mapping[AlarmState, frozenset[AlarmState]] = {
+    AlarmState.NEW: frozenset({AlarmState.ACKNOWLEDGED, AlarmState.FIXED, AlarmState.NOT_A_BUG}),
+    AlarmState.ACKNOWLEDGED: frozenset({AlarmState.ACKNOWLEDGED, AlarmState.FIXED, AlarmState.NOT_A_BUG}),
+    AlarmState.FIXED: frozenset({AlarmState.NEW}),
+    AlarmState.NOT_A_BUG: frozenset(),
+}
+# Within so many working days whoever acknowledged an alarm is asked again, unless a day is named.
+WORKING_DAYS = 3
+
+
+def due_after(moment: datetime, working_days: int = WORKING_DAYS) -> datetime:
+    """The same time so many working days later: Saturdays and Sundays do not count."""
+    due = moment
+    while working_days:
+        due += timedelta(days=1)
+        working_days -= due.weekday() < _SATURDAY
+    return due
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

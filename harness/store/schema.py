@@ -249,3 +249,43 @@ boot_values = Table(
     Column("value", Float(53), nullable=False),
     sqlite_with_rowid=False,
 )
+
+# Confirmed changes of nightly series, each told once. They outlive the runs that they name.
+alarms = Table(
+    "alarms",
+    metadata,
+    Column("key", _KEY, primary_key=True, autoincrement=True),
+    Column("id", String(16), nullable=False, unique=True),
+    # Of the series: JSON, as titles and names may hold anything.
+    Column("matrix", JsonText, nullable=False),
+    Column("cell", JsonText, nullable=False),
+    Column("series", JsonText, nullable=False),
+    Column("metric", JsonText, nullable=False),
+    # All but its events.
+    Column("document", JsonText, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+# What became of each alarm: appended, never altered.
+alarm_events = Table(
+    "alarm_events",
+    metadata,
+    Column("key", _KEY, primary_key=True, autoincrement=True),
+    Column("alarm_key", _KEY, ForeignKey("alarms.key", ondelete="CASCADE"), nullable=False),
+    Column("document", JsonText, nullable=False),
+    Index("events_by_alarm", "alarm_key"),
+    sqlite_autoincrement=True,
+)
+
+# Suspected changes that an A/B was made for, confirmed or not: none is asked for twice.
+suspicions = Table(
+    "suspicions",
+    metadata,
+    Column("key", _KEY, primary_key=True, autoincrement=True),
+    Column("matrix", JsonText, nullable=False),
+    Column("cell", JsonText, nullable=False),
+    Column("series", JsonText, nullable=False),
+    Column("metric", JsonText, nullable=False),
+    Column("document", JsonText, nullable=False),
+    sqlite_autoincrement=True,
+)

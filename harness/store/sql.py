@@ -19,6 +19,7 @@ from harness.model.trial import Trial
 from harness.model.verdict import Decision
 from harness.parse.foreign import printable
 from harness.parse.plainjson import from_plain, to_plain
+from harness.store.alarms import SqlAlarms
 from harness.store.bisections import SqlBisections
 from harness.store.damage import DamagedError, document, readable
 from harness.store.engine import BUSY_TIMEOUT_S, display_name, open_engine
@@ -58,6 +59,8 @@ class SqlStore:
         self.matrices = SqlMatrices(self._reading, self._writing, self._name)
         # What is followed over the nights.
         self.history = SqlHistory(self._reading, self._name)
+        # Confirmed changes of nightly series, and what was suspected.
+        self.alarms = SqlAlarms(self._reading, self._writing, self._name)
 
     def close(self) -> None:
         """Close every connection."""

@@ -31,6 +31,7 @@ def upgrade() -> None:
         sa.Column("value", sa.Float(53), nullable=False),
         sqlite_with_rowid=False,
     )
+    _alarms()
 
 
 def _texts(*names: str) -> list[sa.Column[str]]:
@@ -39,3 +40,30 @@ def _texts(*names: str) -> list[sa.Column[str]]:
 
 def _of(name: str, refers_to: str) -> sa.Column[int]:
     return sa.Column(name, KEY, sa.ForeignKey(refers_to, ondelete="CASCADE"), primary_key=True, autoincrement=False)
+
+
+def _alarms() -> None:
+    series = ("matrix", "cell", "series", "metric")
+    op.create_table(
+        "alarms",
+        sa.Column("key", KEY, primary_key=True, autoincrement=True),
+        sa.Column("id", sa.String(16), nullable=False, unique=True),
+        *_texts(*series),
+        sa.Column("document", sa.Text, nullable=False),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "alarm_events",
+        sa.Column("key", KEY, primary_key=True, autoincrement=True),
+        sa.Column("alarm_key", KEY, sa.ForeignKey("alarms.key", ondelete="CASCADE"), nullable=False),
+        sa.Column("document", sa.Text, nullable=False),
+        sa.Index("events_by_alarm", "alarm_key"),
+        sqlite_autoincrement=True,
+    )
+    op.create_table(
+        "suspicions",
+        sa.Column("key", KEY, primary_key=True, autoincrement=True),
+        *_texts(*series),
+        sa.Column("document", sa.Text, nullable=False),
+        sqlite_autoincrement=True,
+    )
