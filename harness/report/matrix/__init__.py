@@ -1,0 +1,1 @@
+"""A matrix told as text, mail, JSON and pages."""
