@@ -50,6 +50,32 @@
     for (const layer of layers.reverse()) below = over(layer, below);
     return below;
   };
+  // Rectangles of a picture that lie under a text in it, drawn before it.
+  const painted = (svg, text, below) => {
+    const place = text.getBoundingClientRect();
+    const [x, y] = [(place.left + place.right) / 2, (place.top + place.bottom) / 2];
+    for (const one of svg.querySelectorAll('rect')) {
+      if (!(one.compareDocumentPosition(text) & Node.DOCUMENT_POSITION_FOLLOWING)) continue;
+      const box = one.getBoundingClientRect(), style = getComputedStyle(one);
+      if (style.fill === 'none' || x < box.left || x > box.right || y < box.top || y > box.bottom) continue;
+      const colour = [...rgba(style.fill)];
+      colour[3] *= Number(style.opacity) * Number(style.fillOpacity);
+      below = over(colour, below);
+    }
+    return below;
+  };
+  // How a text is turned, in degrees, and where it is in a frame that is turned likewise.
+  const turn = (holder) => {
+    const matrix = holder.getScreenCTM ? holder.getScreenCTM() : null;
+    const angle = matrix ? Math.atan2(matrix.b, matrix.a) : 0;
+    if (Math.abs(angle) < 0.01) return {angle: 0};
+    const local = holder.getBBox(), [sine, cosine] = [Math.sin(-angle), Math.cos(-angle)];
+    const corners = [[local.x, local.y], [local.x + local.width, local.y + local.height]].map(([x, y]) => {
+      const [px, py] = [matrix.a * x + matrix.c * y + matrix.e, matrix.b * x + matrix.d * y + matrix.f];
+      return [px * cosine - py * sine, px * sine + py * cosine];
+    });
+    return {angle: Math.round(angle * 100), turned: {left: corners[0][0], top: corners[0][1], right: corners[1][0], bottom: corners[1][1]}};
+  };
   const boxes = [];
   const walker = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
   for (let node = walker.nextNode(); node; node = walker.nextNode()) {
@@ -65,7 +91,7 @@
       const box = seen(full, holder);
       if (box.right - box.left < 3 || box.bottom - box.top < 3) continue;
       any = true;
-      boxes.push({...box, node, text: node.data.trim().slice(0, 40), holder});
+      boxes.push({...box, node, text: node.data.trim().slice(0, 40), ...turn(holder)});
       if (svg) {
         const frame = svg.getBoundingClientRect();
         if (full.left < frame.left - 1 || full.right > frame.right + 1 || full.top < frame.top - 1 || full.bottom > frame.bottom + 1)
@@ -76,7 +102,7 @@
     told.texts++;
     let opacity = 1;
     for (let at = holder; at; at = at.parentElement) opacity *= Number(getComputedStyle(at).opacity);
-    const below = ground(holder);
+    const below = svg ? painted(svg, holder, ground(holder)) : ground(holder);
     const ink = [...rgba(svg ? style.fill : style.color)]; ink[3] *= opacity;
     const [light, dark] = [luminance(over(ink, below)), luminance(below)].sort((a, b) => b - a);
     const ratio = (light + 0.05) / (dark + 0.05);
@@ -92,8 +118,10 @@
     for (let j = i + 1; j < boxes.length && boxes[j].top < one.bottom; j++) {
       const other = boxes[j];
       if (one.node === other.node) continue;
-      const across = Math.min(one.right, other.right) - Math.max(one.left, other.left);
-      const down = Math.min(one.bottom - inset(one), other.bottom - inset(other)) - Math.max(one.top + inset(one), other.top + inset(other));
+      if (one.angle !== other.angle) continue;
+      const [a, b] = one.angle ? [one.turned, other.turned] : [one, other];
+      const across = Math.min(a.right, b.right) - Math.max(a.left, b.left);
+      const down = Math.min(a.bottom - inset(a), b.bottom - inset(b)) - Math.max(a.top + inset(a), b.top + inset(b));
       if (across > 1 && down > 1) told.overlap.push(`${one.text} | ${other.text}`);
     }
   }

@@ -26,6 +26,7 @@ FAULTY = """<!DOCTYPE html><html><head><meta charset="utf-8">
 <p style="color: #999">pale words</p><div style="width: 1400px">wide</div>
 <details><summary>more</summary><p style="color: #aaa">pale and folded</p></details>
 <svg viewBox="0 0 100 20" width="300" role="img"><text x="2" y="12" font-size="8">first text</text>
+<rect x="60" width="20" height="20" fill="#222"/><text x="62" y="12" font-size="8">dark</text>
 <text x="10" y="13" font-size="8">second text</text><text x="85" y="12" font-size="8">reaches out</text></svg>
 </body></html>"""
 
@@ -72,4 +73,4 @@ def test_what_is_looked_for_is_found(tmp_path: Path) -> None:
     assert look.overflow
     assert look.overlap == ("first text | second text",)
     assert [told.startswith("reaches out in ") for told in look.cut] == [True]
-    assert [told.split(": ")[1].split(" (")[0] for told in look.contrast] == ["pale words", "pale and folded"]
+    assert [told.split(": ")[1].split(" (")[0] for told in look.contrast] == ["pale words", "pale and folded", "dark"]
