@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.lab.searchrequest import SearchRequest
     from harness.model.bisection import BisectionOutcome
     from harness.model.check import Check
+    from harness.model.matrix import MatrixOutcome, MatrixPlan
     from harness.model.run import Run
     from harness.model.verdict import Decision
     from harness.run.answer import TreeLister
@@ -149,6 +150,36 @@ class Lab(Workspace):
             request=request or Request(),
             bench=self._choice(bench, destroy_data),
             destroy_data=destroy_data,
+            command=command,
+        )
+
+    def measure_matrix(
+        self,
+        plan: "MatrixPlan",
+        *,
+        verb: str = "run",
+        place: Request | None = None,
+        bench: "OpenBench | None" = None,
+        destroy_data: str = "",
+        fresh: bool = False,
+        command: tuple[str, ...] = (),
+    ) -> "tuple[Run, MatrixOutcome]":
+        """Measure every cell of a matrix, or go on with an unfinished run of the same; a gate where it has a policy.
+
+        `verb`: "run", "gate" or "nightly". Of `place`, accelerator and connection are taken. Cells that fail stop no
+        others. `fresh`, `command` as in ``compare``. Returns the stored run and the outcome; ``report`` has the cells.
+        Raises HostError where the host is plainly gone: the run stays open, and the same call goes on with it.
+        """
+        from harness.lab.matrix import measure_matrix
+
+        return measure_matrix(
+            self,
+            plan,
+            verb=verb,
+            place=place or Request(),
+            bench=self._choice(bench, destroy_data),
+            destroy_data=destroy_data,
+            fresh=fresh,
             command=command,
         )
 
