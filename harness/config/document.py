@@ -70,8 +70,8 @@ class Table:
 Value = Scalar | Items | Table
 
 
-def read_table(path: Path) -> Table:
-    """The file's top-level mapping. Raises ConfigError, with FILE:LINE, when it is not such a file."""
+def read_document(path: Path) -> Value | None:
+    """What a file holds; None where that is nothing (but comments). Raises ConfigError, with FILE:LINE."""
     text = read_text_file(path)
     try:
         # BaseLoader knows no types and makes no objects; composing stops before even that.
@@ -84,9 +84,14 @@ def read_table(path: Path) -> Table:
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
     except RecursionError as error:
         raise ConfigError(f"{path}: nested too deep") from error
-    if root is None:
+    return None if root is None else _value(root, path)
+
+
+def read_table(path: Path) -> Table:
+    """The file's top-level mapping. Raises ConfigError, with FILE:LINE, when it is not such a file."""
+    value = read_document(path)
+    if value is None:
         raise ConfigError(f"{path}: the file is empty")
-    value = _value(root, path)
     if not isinstance(value, Table):
         raise ConfigError(f"{value.where}: the file must be a list of `key: value` lines")
     return value

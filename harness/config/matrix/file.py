@@ -6,8 +6,9 @@ from pathlib import Path
 
 from harness.config.experiment import ExperimentBuilder, Request
 from harness.config.matrix.cells import MatrixCell, cells_of
-from harness.config.matrix.gate import check_margins
-from harness.config.matrix.layers import Says, check_label, laid_over, read_layers
+from harness.config.matrix.gate import check_margins, counted_metrics
+from harness.config.matrix.layers import Layer, Says, check_label, laid_over, read_layers
+from harness.config.waivers import check_waivers, load_waivers
 from harness.errors import ConfigError
 from harness.model.matrix import Cell, GatePolicy, MatrixPlan, Waiver
 from harness.model.workload import Workload
@@ -68,6 +69,7 @@ class MatrixFile:
             cells.append(Cell(name=cell.name, axes=cell.axes, experiment=experiment))
         whole = tuple(cells)
         check_margins(self.policy, self.margin_places, whole)
+        check_waivers(self.waivers, counted_metrics(whole, self.policy))
         return MatrixPlan(
             title=self.title,
             cells=whole,
@@ -93,6 +95,7 @@ def load_matrix(path: Path, *, over: Request | None = None) -> MatrixFile:
         path=path,
         cells=cells,
         policy=GatePolicy(**layer.gate),
+        waivers=_waivers(layer),
         series=layer.series or (),
         margin_places=layer.gate_places,
         **whole,
@@ -102,6 +105,18 @@ def load_matrix(path: Path, *, over: Request | None = None) -> MatrixFile:
 def _said(request: Request) -> Says:
     values = {one.name: getattr(request, one.name) for one in fields(Request)}
     return {name: value for name, value in values.items() if value is not None and (name != "overrides" or value)}
+
+
+def _waivers(layer: Layer) -> tuple[Waiver, ...]:
+    if layer.waivers is None:
+        return ()
+    try:
+        return load_waivers(layer.waivers)
+    except ConfigError as error:
+        if error.message.startswith(f"{layer.waivers}:"):
+            raise
+        # A file that is not there: where it is named says more.
+        raise ConfigError(f"{layer.waivers_where}: {error.message}", remedy=error.remedy) from error
 
 
 def _of_cells(says: Says) -> Says:

@@ -1,6 +1,6 @@
 """The `gate` of a matrix file: what a candidate must not be, and the errors with which that is told."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from harness.config.document import Table, Value, scalar, scalars, table
 from harness.errors import ConfigError
 from harness.model.matrix import Cell, FailKind, GatePolicy
+from harness.model.workload import Metric
 from harness.parse.foreign import printable
 from harness.parse.suggest import unknown
 from harness.parse.units import parse_count, parse_duration, parse_fraction
@@ -70,19 +71,46 @@ def read_gate(keys: Table) -> dict[str, Any]:
     return found
 
 
-def check_margins(policy: GatePolicy, places: Mapping[str, str], cells: tuple[Cell, ...]) -> None:
-    """Raise ConfigError for a metric (or pattern) with a margin that decides in no cell; `places` says where it is."""
-    if not policy.margins:
-        return
-    known = deciding_metrics(cells)
+def check_margins(policy: GatePolicy, places: Mapping[str, str], cells: Sequence[Cell]) -> None:
+    """Raise ConfigError for a metric (or pattern) with a margin that fits in no cell; `places` says where it is."""
+    counted = {name for names in set(counted_metrics(cells, policy).values()) for name in names}
     for pattern in policy.margins:
-        if not any(fnmatchcase(name, pattern) for name in known):
+        if not any(fnmatchcase(name, pattern) for name in counted):
+            known = {name: None for cell in cells for name, metric in _metrics(cell).items() if metric.decides}
             raise unknown("metric", pattern, known, where=places.get(pattern, "gate"))
 
 
-def deciding_metrics(cells: tuple[Cell, ...]) -> tuple[str, ...]:
-    """The metrics that a verdict on any of these cells may come of."""
-    found: dict[str, None] = {}
-    for workload in {id(cell.experiment.workload): cell.experiment.workload for cell in cells}.values():
-        found |= {name: None for name, metric in metrics_of(workload).items() if metric.decides}
-    return tuple(found)
+def counted_metrics(cells: Sequence[Cell], policy: GatePolicy) -> dict[str, frozenset[str]]:
+    """Cell -> the metrics that count in a gate there; the same set for cells that are alike."""
+    # (identity of a workload, metric that the experiment names) -> its metrics that count.
+    known: dict[tuple[int, str], frozenset[str]] = {}
+    found = {}
+    for cell in cells:
+        key = (id(cell.experiment.workload), cell.experiment.metric)
+        if key not in known:
+            known[key] = _counted(cell, policy)
+        found[cell.name] = known[key]
+    return found
+
+
+def _counted(cell: Cell, policy: GatePolicy) -> frozenset[str]:
+    metrics = _metrics(cell)
+    if policy.margins:
+        # A pattern means speeds; a witness counts where somebody names it.
+        return frozenset(
+            name
+            for name, metric in metrics.items()
+            if metric.decides
+            and any(
+                name == pattern or (not metric.witness and fnmatchcase(name, pattern)) for pattern in policy.margins
+            )
+        )
+    if cell.experiment.metric != "auto":
+        return frozenset({cell.experiment.metric})
+    return frozenset(
+        name for name in cell.experiment.workload.deciding if name in metrics and not metrics[name].witness
+    )
+
+
+def _metrics(cell: Cell) -> Mapping[str, Metric]:
+    return metrics_of(cell.experiment.workload)
