@@ -157,7 +157,7 @@ unpack_daemons() {
 		fail "apt-get could not download openssh-server and $postgres"
 	}
 	# Not LLVM, which PostgreSQL compiles queries with when it is there.
-	libraries=$(for deb in "$folder"/debs/*.deb; do dpkg-deb -f "$deb" Depends && echo; done | tr ',|' '\n\n' |
+	libraries=$(for deb in "$folder"/debs/*.deb; do dpkg-deb -f "$deb" Depends && echo; done | sed 's/[,|]/\n/g' |
 		sed -n 's/^ *\(lib[a-z0-9.+-]*\).*/\1/p' | grep -v '^libllvm' | sort -u)
 	# shellcheck disable=SC2086
 	apt_install $libraries
