@@ -1,6 +1,6 @@
 """The `gate` of a matrix file: what a candidate must not be, and the errors with which that is told."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
@@ -8,10 +8,11 @@ from typing import Any
 from harness.config.document import Table, Value, scalar, scalars, table
 from harness.errors import ConfigError
 from harness.model.matrix import Cell, FailKind, GatePolicy
-from harness.model.workload import Metric
+from harness.model.workload import Metric, Workload
 from harness.parse.foreign import printable
 from harness.parse.suggest import unknown
 from harness.parse.units import parse_count, parse_duration, parse_fraction
+from harness.stats.margins import margins_of
 from harness.workloads.registry import metrics_of
 
 
@@ -73,44 +74,39 @@ def read_gate(keys: Table) -> dict[str, Any]:
 
 def check_margins(policy: GatePolicy, places: Mapping[str, str], cells: Sequence[Cell]) -> None:
     """Raise ConfigError for a metric (or pattern) with a margin that fits in no cell; `places` says where it is."""
-    counted = {name for names in set(counted_metrics(cells, policy).values()) for name in names}
+    known = {name: metric for workload in _workloads(cells) for name, metric in metrics_of(workload).items()}
     for pattern in policy.margins:
-        if not any(fnmatchcase(name, pattern) for name in counted):
-            known = {name: None for cell in cells for name, metric in _metrics(cell).items() if metric.decides}
-            raise unknown("metric", pattern, known, where=places.get(pattern, "gate"))
+        where = places.get(pattern, "gate")
+        if pattern in known:
+            if not known[pattern].decides:
+                raise ConfigError(f"{where}: {pattern} never decides: it cannot count in a gate")
+        elif not any(fnmatchcase(name, pattern) for name, metric in known.items() if _is_speed(metric)):
+            raise unknown("metric", pattern, (name for name in known if known[name].decides), where=where)
 
 
 def counted_metrics(cells: Sequence[Cell], policy: GatePolicy) -> dict[str, frozenset[str]]:
-    """Cell -> the metrics that count in a gate there; the same set for cells that are alike."""
+    """Cell -> the metrics that count in a gate there; the same set for cells that are alike.
+
+    Raises ConfigError that names the cell where nothing counts.
+    """
     # (identity of a workload, metric that the experiment names) -> its metrics that count.
     known: dict[tuple[int, str], frozenset[str]] = {}
     found = {}
     for cell in cells:
-        key = (id(cell.experiment.workload), cell.experiment.metric)
+        experiment = cell.experiment
+        key = (id(experiment.workload), experiment.metric)
         if key not in known:
-            known[key] = _counted(cell, policy)
+            try:
+                known[key] = frozenset(margins_of(experiment, metrics_of(experiment.workload), policy))
+            except ConfigError as error:
+                raise ConfigError(f"cell {cell.name}: {error.message}", remedy=error.remedy) from error
         found[cell.name] = known[key]
     return found
 
 
-def _counted(cell: Cell, policy: GatePolicy) -> frozenset[str]:
-    metrics = _metrics(cell)
-    if policy.margins:
-        # A pattern means speeds; a witness counts where somebody names it.
-        return frozenset(
-            name
-            for name, metric in metrics.items()
-            if metric.decides
-            and any(
-                name == pattern or (not metric.witness and fnmatchcase(name, pattern)) for pattern in policy.margins
-            )
-        )
-    if cell.experiment.metric != "auto":
-        return frozenset({cell.experiment.metric})
-    return frozenset(
-        name for name in cell.experiment.workload.deciding if name in metrics and not metrics[name].witness
-    )
+def _workloads(cells: Sequence[Cell]) -> Iterable[Workload]:
+    return {id(cell.experiment.workload): cell.experiment.workload for cell in cells}.values()
 
 
-def _metrics(cell: Cell) -> Mapping[str, Metric]:
-    return metrics_of(cell.experiment.workload)
+def _is_speed(metric: Metric) -> bool:
+    return metric.decides and not metric.witness
