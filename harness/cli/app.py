@@ -36,6 +36,7 @@ _VERBS = {
     "doctor": "doctor",
     "image": "image",
     "kernels": "kernels",
+    "plan": "plan",
     "report": "report",
     "runs": "report",
     "shell": "shell",

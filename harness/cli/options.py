@@ -54,6 +54,17 @@ _BUILD_OPTIONS = (
 )
 
 
+_CELL_OPTIONS = (
+    click.option(
+        "--only",
+        metavar="AXIS=PATTERN",
+        multiple=True,
+        help="Only cells with such a label; of one axis any, of several axes each.",
+    ),
+    click.option("--shard", metavar="I/N", help="Of the cells the I-th of N shares, one for each of N hosts."),
+)
+
+
 def _apply(options: tuple[Callable[[_Function], _Function], ...], function: _Function) -> _Function:
     for option in reversed(options):
         function = option(function)
@@ -68,6 +79,11 @@ def guest_options(function: _Function) -> _Function:
 def experiment_options(function: _Function) -> _Function:
     """Options that say what an experiment is made of."""
     return _apply(_EXPERIMENT_OPTIONS, function)
+
+
+def cell_options(function: _Function) -> _Function:
+    """Options that say which cells of a matrix are meant."""
+    return _apply(_CELL_OPTIONS, function)
 
 
 def build_options(function: _Function) -> _Function:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from harness.lab.searchrequest import SearchRequest
     from harness.model.bisection import BisectionOutcome
     from harness.model.check import Check
+    from harness.model.estimate import MatrixEstimate
     from harness.model.matrix import MatrixOutcome, MatrixPlan
     from harness.model.run import Run
     from harness.model.verdict import Decision
@@ -201,6 +202,18 @@ class Lab(Workspace):
         return self.resolve(built_spec(spec, options or BuildOptions()))
 
     # What is told.
+
+    def plan_matrix(
+        self, name: str, request: Request | None = None, *, only: Sequence[str] = (), shard: str | None = None
+    ) -> "MatrixEstimate":
+        """The cells of a matrix or experiment, by its file or name, with what they will take; nothing is booted.
+
+        `request` goes over what the file says for all cells; `only` ("AXIS=PATTERN") and `shard` ("I/N") choose cells.
+        Raises ConfigError with FILE:LINE.
+        """
+        from harness.lab.planning import estimate_matrix
+
+        return estimate_matrix(self, name, request or Request(), only=only, shard=shard)
 
     def runs(self, limit: int = 20) -> "RunListing":
         """The newest runs, with how each ended; those that cannot be read are told apart."""

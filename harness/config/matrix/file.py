@@ -46,11 +46,13 @@ class MatrixFile:
         baseline: str | None = None,
         candidate: str | None = None,
         gate: bool = False,
+        kernels_later: bool = False,
     ) -> MatrixPlan:
         """What is measured, every cell checked; kernels given here are those of all cells, whatever the file says.
 
         `catalogue`: the workloads that ship with kab, by name. `gate`: with policy and waivers, else every cell is a
-        comparison of its own. Cells with equal parts share them. Raises ConfigError with FILE:LINE, and with the cell
+        comparison of its own. `kernels_later`: those that nobody names are "" for now, and not demanded. Cells with
+        equal parts share them. Raises ConfigError with FILE:LINE, and with the cell
         where something of one does not fit or a kernel is missing.
         """
         builder = ExperimentBuilder(catalogue)
@@ -60,12 +62,12 @@ class MatrixFile:
                 experiment = builder.build(cell.request, baseline=baseline, candidate=candidate)
             except ConfigError as error:
                 raise _of_cell(error, cell) from error
-            for arm in ("baseline", "candidate"):
-                if not getattr(experiment, arm):
-                    raise ConfigError(
-                        f"{cell.where}: no {arm} kernel is named for the cell {cell.name}",
-                        remedy=f"Give --{arm} SPEC, or write `{arm}: SPEC` in {self.path}.",
-                    )
+            if not kernels_later and not (experiment.baseline and experiment.candidate):
+                arm = "candidate" if experiment.baseline else "baseline"
+                raise ConfigError(
+                    f"{cell.where}: no {arm} kernel is named for the cell {cell.name}",
+                    remedy=f"Give --{arm} SPEC, or write `{arm}: SPEC` in {self.path}.",
+                )
             cells.append(Cell(name=cell.name, axes=cell.axes, experiment=experiment))
         whole = tuple(cells)
         check_margins(self.policy, self.margin_places, whole)
