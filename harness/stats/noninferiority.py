@@ -6,6 +6,9 @@ takes the two-sided interval at 2x, whose ends miss the true ratio with x each: 
 interval, so that with noise of one law in both arms, whatever the law, neither end is likelier to be wrong. Where
 the arms' noise differs the calibration's reserve is left (see `nominal_level`): of Gaussian runs the whole interval
 at 2x misses with at most x.
+
+When boots fall on two humps, n blocks look like a sure loss with probability 4^-n (see `first_look`). That takes at
+most half of a claim's level x, so that half is left for everything else; `first_look(2 * x)` would leave nothing.
 """
 
 import math
@@ -15,7 +18,7 @@ from dataclasses import dataclass
 from harness.model.workload import Direction, Metric
 from harness.stats.blocks import BlockPair
 from harness.stats.compare import log_values
-from harness.stats.sequential import MIN_BLOCKS, Estimate
+from harness.stats.sequential import MIN_BLOCKS, Estimate, first_look
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,9 +83,16 @@ def look_at(metric: Metric, pairs: Sequence[BlockPair], margin: float, levels: L
     )
 
 
+def one_sided_width(estimate: Estimate, level: float, max_blocks: int) -> float:
+    """How far from its mean a ratio may lie on one side, but for an error of `level`; infinite on too few blocks."""
+    if estimate.blocks < first_look(level):
+        return math.inf
+    return estimate.half_width(2 * level, max_blocks)
+
+
 def shows_not_worse(estimate: Estimate, beyond: float, levels: Levels) -> bool:
     """Whether a loss that is `beyond` the margin (log; negative on the good side) is surely on the good side of it."""
-    return beyond < 0 and beyond + estimate.half_width(2 * levels.miss, levels.max_blocks) <= 0
+    return beyond < 0 and beyond + one_sided_width(estimate, levels.miss, levels.max_blocks) <= 0
 
 
 def largest_divisor(estimate: Estimate, beyond: float, levels: Levels) -> int:
@@ -92,7 +102,7 @@ def largest_divisor(estimate: Estimate, beyond: float, levels: Levels) -> int:
     shown, open_from = 0, levels.hypotheses + 1
     while open_from - shown > 1:
         k = (shown + open_from) // 2
-        if estimate.half_width(2 * levels.error / k, levels.max_blocks) < beyond:
+        if one_sided_width(estimate, levels.error / k, levels.max_blocks) < beyond:
             shown = k
         else:
             open_from = k
@@ -132,8 +142,8 @@ def blocks_until(metric: Metric, looks: Looks, levels: Levels, *, worse: bool) -
     left = max(levels.max_blocks - estimate.blocks, 0)
     if (beyond > 0) is not worse:
         return left
-    error = 2 * (levels.error / levels.hypotheses if worse else levels.miss)
+    level = levels.error / levels.hypotheses if worse else levels.miss
     for blocks in range(estimate.blocks + 1, levels.max_blocks):
-        if estimate.after(blocks).half_width(error, levels.max_blocks) < abs(beyond):
+        if one_sided_width(estimate.after(blocks), level, levels.max_blocks) < abs(beyond):
             return blocks - estimate.blocks
     return left

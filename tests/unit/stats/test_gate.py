@@ -278,12 +278,19 @@ class TestNextCell:
         assert next_cell(standing, without=["calm"]) == "noisy"
         assert next_cell(standing, without=["calm", "noisy"]) is None
 
-    def test_too_small_a_budget_is_spent_on_few_cells(self) -> None:
+    def test_a_budget_too_small_for_all_is_spent_on_few(self) -> None:
         cells = gated({"a": (), "b": boots(2, ALIKE), "c": ()})
         standing = gate_standing(cells, POLICY, METRICS, confirm=False)
+        # The first round takes 4 + 2 + 4 blocks.
         assert next_cell(standing) == "a"
-        assert next_cell(standing, blocks=100) == "a"
-        assert next_cell(standing, blocks=4) == "b"
+        assert next_cell(standing, blocks=20) == "a"
+        assert next_cell(standing, blocks=19) == "b"
+
+    def test_with_such_a_budget_another_cell_is_begun_where_one_takes_too_long(self) -> None:
+        cells = gated({"new": (), "noisy": boots(4, ALIKE, spread=0.3), "calm": boots(4, ALIKE, spread=0.02)})
+        standing = gate_standing(cells, POLICY, METRICS, confirm=False)
+        assert next_cell(standing, blocks=6) == "calm"
+        assert next_cell(standing, blocks=6, without=["calm"]) == "new"
 
     def test_none_when_all_are_final(self) -> None:
         standing = gate_standing(gated({"a": boots(8, ALIKE, spread=0.01)}), POLICY, METRICS, confirm=False)
@@ -307,7 +314,9 @@ def test_a_gate_played_to_its_end_is_what_it_is_when_asked_once(ratios: list[flo
         cells = gated({name: whole[name][: 2 * blocks] for name, blocks in made.items()}, max_blocks=cap)
         standing = gate.standing(cells)
         for name, verdict in ended.items():
-            assert standing.cells[name].verdict is verdict
+            # What is inconclusive at its cap, Holm's procedure may yet reject once others are.
+            later = {CellVerdict.SLOWER} if verdict is CellVerdict.INCONCLUSIVE else set()
+            assert standing.cells[name].verdict in {verdict, *later}
             assert standing.cells[name].final
         ended |= {name: cell.verdict for name, cell in standing.cells.items() if cell.final}
         chosen = next_cell(standing)
