@@ -195,13 +195,15 @@ class Bench:
             margin=a.margin,
         )
 
-    def played(self, what: int, noise: Noise, design: Design, losses: Mapping[int, Sequence[float]]) -> Played:
+    def played(
+        self, what: int, noise: Noise, design: Design, losses: Mapping[int, Sequence[float]], sigma: float | None = None
+    ) -> Played:
         """Gates in which the named cells lose so much (log, by metric), -1 standing for all cells."""
         effects = np.zeros((design.cells, design.metrics))
         for cell, loss in losses.items():
             effects[slice(None) if cell < 0 else cell] = loss
         a = self.arguments
-        return play([a.seed, what], noise, effects, design, gates=a.gates, sigma=a.sigma)
+        return play([a.seed, what], noise, effects, design, gates=a.gates, sigma=sigma or a.sigma)
 
     def errors(self) -> None:
         """No cell worse; every cell exactly at its margin."""
@@ -247,6 +249,19 @@ class Bench:
             f"10 cells 10 % worse: each found {share(found.codes[:, :10] == SLOWER)} %, "
             f"others slower {share((found.codes[:, 10:] == SLOWER).any(axis=1))} %, {found.boots:.0f} boots"
         )
+
+    def expected(self) -> None:
+        """Boots of one cell by noise."""
+        print("\nBoots that one cell takes, by noise of an arm's boots; in brackets how often it is decided, %\n")
+        losses = {"alike": 0.0, "10 % worse": math.log(1.1), "20 % worse": math.log(1.2), "50 % worse": math.log(1.5)}
+        print("noise %", " ".join(f"{name:>15}" for name in losses))
+        for number, sigma in enumerate((0.01, 0.02, 0.04, 0.08)):
+            row = []
+            for step, loss in enumerate(losses.values()):
+                found = self.played(300 + 10 * number + step, gaussian, self.design(), {0: [loss]}, sigma)
+                decided = 100 * float((found.codes[:, 0] != OPEN).mean())
+                row.append(f"{2 * found.blocks[:, 0].mean():7.1f} ({decided:5.1f})")
+            print(f"{100 * sigma:7.0f}", " ".join(f"{text:>15}" for text in row), flush=True)
 
     def beside_fixed(self) -> None:
         """Boots beside the fixed design, by cap on the boots of a cell."""
@@ -376,6 +391,7 @@ def main() -> None:
     )
     bench.errors()
     bench.power()
+    bench.expected()
     bench.beside_fixed()
     check_rule(bench)
     budgets(bench)
