@@ -111,6 +111,14 @@ def block_order(seed: int, block: int) -> tuple[Arm, Arm]:
     return (Arm.BASELINE, Arm.CANDIDATE) if baseline_first else (Arm.CANDIDATE, Arm.BASELINE)
 
 
+def cell_order(seed: int, block: int, cells: Sequence[str]) -> tuple[str, ...]:
+    """The cells of a gate in the order in which they are asked who gets block number `block` of the whole gate.
+
+    Drawn anew for each block: where several cells want it alike, a drift of the host favours none.
+    """
+    return tuple(sorted(cells, key=lambda name: (_drawn(seed, "cell", block, name), name)))
+
+
 def trial_specs(seed: int, block: int) -> tuple[TrialSpec[BlockPlace], TrialSpec[BlockPlace]]:
     """Both boots of a block, in order, first attempts. Both arms get the same workload seed."""
     first, second = (

@@ -138,6 +138,11 @@ class World:
         """The cells of the boots, in the order they were made."""
         return [name for name, _ in self.made]
 
+    @property
+    def made_places(self) -> list[tuple[str, object]]:
+        """Cell and place of each boot."""
+        return [(name, spec.place) for name, spec in self.made]
+
 
 class Watching(NullProgress):
     """Keeps what is told of cells."""

@@ -3,8 +3,11 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import date, datetime
+from fnmatch import fnmatchcase
 
 from harness.config import Request, ab_command, load_workloads, request_of
+from harness.config.waivers import check_expiry
 from harness.errors import ConfigError, DoesNotApplyError, HostError, KabError, KernelError
 from harness.lab.bench import (
     BenchChoice,
@@ -24,6 +27,7 @@ from harness.run.ab import AbLoop
 from harness.run.boots import record_of
 from harness.run.cellresults import not_there, unmeasured
 from harness.run.cells import CellRequest, MatrixRequest
+from harness.run.gatejudge import checked_margins
 from harness.run.matrix import MatrixLoop
 from harness.workloads.registry import metrics_of
 
@@ -44,11 +48,14 @@ def measure_matrix(
     What the plan alone makes impossible is told before any kernel is fetched, and what no cell can be measured for
     before any boot. What the world takes away (a mirror, a package, room) takes its cells with it.
     """
+    checked_margins(plan)
+    check_expiry(plan.waivers, today=_today())
     jobs = _Jobs()
     for cell in plan.cells:
         with naming(cell):
             jobs.check(cell.experiment.workload)
     kernels = _resolved(workspace, plan.cells)
+    _check_versions(plan, kernels)
     cells, results = _found(plan.cells, kernels)
     with bench.open(place) as opened:
         cells, results = _with_room(opened, cells, results)
@@ -111,6 +118,19 @@ def _resolved(workspace: Workspace, cells: Iterable[Cell]) -> dict[str, Kernel |
             found[spec] = error
             workspace.progress.note(f"{spec} cannot be had, and its cells cannot be measured: {error.message}")
     return found
+
+
+def _today() -> date:
+    """By this host's clock and zone, as the owner of a waiver wrote it."""
+    return datetime.now().astimezone().date()
+
+
+def _check_versions(plan: MatrixPlan, kernels: Mapping[str, Kernel | KabError]) -> None:
+    """Refuse waivers that hold until a version which a candidate of their cells has reached. Raises ConfigError."""
+    for waiver in plan.waivers:
+        specs = {cell.experiment.candidate for cell in plan.cells if fnmatchcase(cell.name, waiver.cells)}
+        versions = {spec: found.version for spec in specs if isinstance(found := kernels[spec], Kernel)}
+        check_expiry((waiver,), today=_today(), candidates=dict(sorted(versions.items())))
 
 
 def _found(

@@ -61,7 +61,7 @@ def _whole(workspace: Workspace, run: Run, plan: MatrixPlan) -> MatrixView:
         name: (store.run(cell_id), store.decision(cell_id)) for name, cell_id in store.matrices.cells(run.id).items()
     }
     if outcome is None:
-        outcome = _so_far(plan, made)
+        outcome = _so_far(run, plan, made)
     results = {result.cell: result for result in outcome.cells}
     cells = []
     for cell in plan.cells:
@@ -71,13 +71,27 @@ def _whole(workspace: Workspace, run: Run, plan: MatrixPlan) -> MatrixView:
     return MatrixView(run=run, plan=plan, outcome=outcome, cells=tuple(cells), open=run.state is RunState.OPEN)
 
 
-def _so_far(plan: MatrixPlan, made: Mapping[str, tuple[Run, Decision | None]]) -> MatrixOutcome:
+def _so_far(run: Run, plan: MatrixPlan, made: Mapping[str, tuple[Run, Decision | None]]) -> MatrixOutcome:
     """What an open matrix has come to by now."""
+    results = {cell.name: compared(cell, *made.get(cell.name, (None, None))) for cell in plan.cells}
+    if plan.policy is not None and made:
+        results |= _gated(run, plan, {name: found for name, (found, _) in made.items()})
     return MatrixOutcome(
-        cells=tuple(compared(cell, *made.get(cell.name, (None, None))) for cell in plan.cells),
+        cells=tuple(results[cell.name] for cell in plan.cells),
         boots=sum(len(run.trials) for run, _ in made.values()),
         duration_s=_boots_s([run for run, _ in made.values()]),
     )
+
+
+def _gated(run: Run, plan: MatrixPlan, runs: Mapping[str, Run]) -> Mapping[str, CellResult]:
+    """What a gate says of the cells that have boots."""
+    # What decides is not imported for a matrix that is over.
+    from harness.run.gatejudge import GateJudge
+
+    judge = GateJudge(plan, [cell.name for cell in plan.cells], confirm=run.conditions.get("accelerator") == "tcg")
+    trials = {name: found.block_trials for name, found in runs.items()}
+    results = judge.results(judge.standing(trials), runs, trials)
+    return {name: result for name, result in results.items() if name in runs}
 
 
 def _missing(cell: Cell) -> CellResult:

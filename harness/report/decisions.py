@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from harness.model.trial import Outcome
 from harness.model.verdict import (
+    ArmFault,
     Caution,
     CautionKind,
     ChoiceKind,
@@ -131,11 +132,13 @@ def stop_reason(stop: Stop) -> str:
             return stop.message
 
 
+def fault_words(fault: ArmFault) -> str:
+    """``the candidate crashed in 2 of 2 boots (MESSAGE)``."""
+    return f"the {fault.arm} {_FAILED[fault.outcome]} in {fault.failed} of {fault.boots} boots ({fault.message})"
+
+
 def _faults(why: Reason) -> str:
-    parts = [
-        f"the {fault.arm} {_FAILED[fault.outcome]} in {fault.failed} of {fault.boots} boots ({fault.message})"
-        for fault in why.faults
-    ]
+    parts = [fault_words(fault) for fault in why.faults]
     parts += [f"the {arm} ran" for arm in why.ran]
     what = "a kernel that fails" if any(fault.outcome.is_kernel_fault for fault in why.faults) else "failed boots"
     return "; ".join(parts) + f": speed cannot be compared with {what}"

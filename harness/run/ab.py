@@ -70,10 +70,14 @@ class AbLoop:
             runner.store.finish(boots.run.id, decision)
         return boots.whole(), decision
 
-    def begin(self, request: AbRequest) -> Boots[BlockPlace]:
-        """The boots of the open run of this request, or of a new one, and tell of them. Raises as the store."""
+    def begin(self, request: AbRequest, run: Run | None = None) -> Boots[BlockPlace]:
+        """The boots of `run`, else of the open run of this request, or of a new one; and tell of them.
+
+        Raises as the store.
+        """
         runner = self.runner
-        run = None if request.fresh else runner.store.unfinished(request.digest)
+        if run is None and not request.fresh:
+            run = runner.store.unfinished(request.digest)
         if run is None:
             run = self._create(request)
         boots = Boots(runner=runner, run=run, trials=list(run.block_trials))

@@ -4,7 +4,7 @@ Which cell boots next is decided by harness.run.matrix (one after the other) and
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from harness.errors import ConfigError, HostError, KabError
 from harness.interfaces import Matrices, Progress, Store
@@ -139,6 +139,13 @@ class OpenMatrix:
             if self._lost_in_a_row >= MAX_LOST_CELLS:
                 raise _gone(error, f"{self._lost_in_a_row} cells in a row were lost, the last of them {name}: ")
         self.progress.note(f"cell {name} cannot be measured, the others go on: {error.message}")
+
+    def with_kernels(self, result: CellResult) -> CellResult:
+        """The result of a cell that can be measured, with its kernels where it has no run that names them."""
+        asked = self.request.cells[result.cell]
+        if result.candidate is not None:
+            return result
+        return replace(result, baseline=record_of(asked.baseline), candidate=record_of(asked.candidate))
 
     def unmeasured(self) -> dict[str, CellResult]:
         """Close the runs of cells that could not be measured; what came of them.

@@ -15,6 +15,7 @@ from harness.run.ab import AbLoop
 from harness.run.boots import Runner, record_of
 from harness.run.cellresults import compared
 from harness.run.cells import CellRequest, MatrixRequest, OpenMatrix
+from harness.run.gate import measure_gate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,7 +52,7 @@ class MatrixLoop:
                 ab_of=self.ab_of,
             )
             runner.progress.matrix_started(run, request.plan, resumed=resumed)
-            outcome = measure_cells(matrix)
+            outcome = measure_cells(matrix) if request.plan.policy is None else measure_gate(matrix)
             self.matrices.finish(run.id, outcome)
         return runner.store.run(run.id), outcome
 

@@ -34,7 +34,10 @@ FAULTY = """<!DOCTYPE html><html><head><meta charset="utf-8">
 def compared() -> str:
     trials = factories.blocks(4)
     crash = factories.failed(
-        factories.block_spec(4, 0, factories.Arm.CANDIDATE), factories.Outcome.CRASHED, "it panicked", (factories.PANIC,)
+        factories.block_spec(4, 0, factories.Arm.CANDIDATE),
+        factories.Outcome.CRASHED,
+        "it panicked",
+        (factories.PANIC,),
     )
     made = (*trials, crash)
     return to_html(factories.finished(factories.run(made)), factories.decide(trials), made, METRICS)

@@ -9,10 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from harness.model.experiment import Arm, Experiment, TrialSpec
+from harness.model.run import SEARCH_ROLES, Parent, SubrunRole
 from harness.model.trial import Finding, FindingKind, Outcome, Trial
 from harness.model.verdict import Stop, StopKind
 from harness.model.workload import Workload
-from harness.plan import MAX_LOSSES, block_order, experiment_digest, next_trial, trial_specs
+from harness.plan import MAX_LOSSES, block_order, cell_order, experiment_digest, next_trial, trial_specs
 from harness.report.decisions import stop_reason
 
 pytestmark = pytest.mark.unit
@@ -184,3 +185,25 @@ def test_too_small_a_cap_plans_nothing() -> None:
     step = next_trial([], seed=1, max_boots=1, confirm=False)
     assert isinstance(step, Stop)
     assert step.kind is StopKind.CAP
+
+
+def test_which_cell_is_asked_first_is_drawn_for_each_block_and_told_by_the_seed() -> None:
+    cells = ("a", "b", "c")
+    orders = [cell_order(7, block, cells) for block in range(300)]
+    assert orders == [cell_order(7, block, tuple(reversed(cells))) for block in range(300)]
+    assert orders != [cell_order(8, block, cells) for block in range(300)]
+    for name in cells:
+        assert 70 <= sum(order[0] == name for order in orders) <= 130
+
+
+def test_a_place_inside_a_matrix_is_a_part_of_the_identity_and_one_inside_a_search_is_not() -> None:
+    def digest(role: SubrunRole, place: str) -> str:
+        parent = Parent(run_id="r", role=role, place=place)
+        return experiment_digest(
+            EXPERIMENT, baseline_digest="b", candidate_digest="c", conditions={"accelerator": "kvm"}, parent=parent
+        )
+
+    assert digest(SubrunRole.CELL, "a") != digest(SubrunRole.CELL, "b")
+    assert digest(SubrunRole.CONFIRMATION, "a") != digest(SubrunRole.CONFIRMATION, "b")
+    for role in SEARCH_ROLES:
+        assert digest(role, "1-2") == digest(role, "3-4")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from harness.lab import Lab, request
 from harness.lab.matrixviews import matrix_view
 from harness.model.arch import ARM64
 from harness.model.kernel import Kernel
-from harness.model.matrix import Cell, CellVerdict, FailKind, MatrixPlan
+from harness.model.matrix import Cell, CellVerdict, FailKind, GatePolicy, MatrixPlan, Waiver
 from harness.model.run import RunState
 
 pytestmark = pytest.mark.unit
@@ -171,3 +172,28 @@ def test_templates_that_change_while_it_runs_take_the_cells_that_are_not_begun(
     assert [result.verdict for result in outcome.cells] == [CellVerdict.SLOWER, CellVerdict.UNMEASURED]
     assert outcome.cells[1].trouble is ExitCode.USAGE
     assert "changed since the matrix began" in outcome.cells[1].reason
+
+
+def test_waivers_that_are_over_are_told_before_the_first_boot(lab: Lab) -> None:
+    def gate(**waiver: object) -> MatrixPlan:
+        made = Waiver(
+            **{"cells": "a", "metrics": "*", "bound": None, "owner": "ann@example.org", "reason": "known", **waiver}  # type: ignore[arg-type]
+        )
+        return replace(plan(cell("a"), cell("b")), policy=GatePolicy(), waivers=(made,))
+
+    with pytest.raises(ConfigError, match=r"ann@example\.org has expired: it held until 2020-01-01"):
+        lab.measure_matrix(gate(until=date(2020, 1, 1)), verb="gate")
+    assert not lab.kernels.asked  # type: ignore[attr-defined]
+    with pytest.raises(ConfigError, match=r"has expired: debian:6.12.43-1 is 6.12.43-1, and it holds before 6.12"):
+        lab.measure_matrix(gate(until_version="6.12"), verb="gate")
+    assert not lab.store.runs()
+    _, outcome = lab.measure_matrix(gate(until_version="6.13"), verb="gate")
+    assert (outcome.cells[0].verdict, outcome.cells[0].exit_code) == (CellVerdict.SLOWER, ExitCode.GOOD)
+    # Of the other cell nobody said anything.
+    assert outcome.exit_code is ExitCode.BAD
+
+
+def test_a_gate_in_which_nothing_counts_is_refused_before_any_kernel(lab: Lab) -> None:
+    with pytest.raises(ConfigError, match="cell a: no metric"):
+        lab.measure_matrix(replace(plan(cell("a")), policy=GatePolicy(margins={"nope": 0.1})), verb="gate")
+    assert not lab.kernels.asked  # type: ignore[attr-defined]

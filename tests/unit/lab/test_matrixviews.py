@@ -7,13 +7,14 @@ from pathlib import Path
 import factories
 import matrices
 import pytest
+from cellworlds import World, loop, plan, request
 
 from harness.config import Settings
 from harness.errors import ConfigError, ExitCode
 from harness.host.paths import Paths
 from harness.lab.matrixviews import matrix_view
 from harness.lab.workspace import Workspace
-from harness.model.matrix import CellVerdict, MatrixView
+from harness.model.matrix import CellVerdict, GatePolicy, MatrixView
 from harness.model.run import RunState
 
 pytestmark = pytest.mark.unit
@@ -76,6 +77,26 @@ def test_an_open_one_says_what_is_known(workspace: Workspace) -> None:
     assert found.cells[0].result.verdict == made.cells[0].result.verdict
     assert found.outcome.boots == sum(len(cell.run.trials) for cell in cells if cell.run)
     assert found.outcome.duration_s > 0
+
+
+def test_an_open_gate_says_what_it_believes(workspace: Workspace) -> None:
+    world = World(speeds={"b": 0.4}, noise=0.05, kill_after=25)
+    with pytest.raises(KeyboardInterrupt):
+        loop(workspace.store, world).execute(request(plan("a", "b", "c", policy=GatePolicy())))
+    found = matrix_view(workspace, "last")
+    results = {result.cell: result for result in found.outcome.cells}
+    assert found.open
+    assert results["b"].verdict is CellVerdict.SLOWER
+    assert "of at most 10 blocks" in results["a"].reason or results["a"].verdict is CellVerdict.NOT_WORSE
+    assert found.outcome.boots == 25
+    assert found.outcome.exit_code is ExitCode.BAD
+
+
+def test_a_gate_that_has_not_begun_says_so(workspace: Workspace) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        loop(workspace.store, World(kill_after=0)).execute(request(plan("a", "b", policy=GatePolicy())))
+    found = matrix_view(workspace, "last")
+    assert [result.verdict for result in found.outcome.cells] == [CellVerdict.INCONCLUSIVE] * 2
 
 
 def test_an_ab_run_is_a_matrix_of_one_cell(workspace: Workspace) -> None:
