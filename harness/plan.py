@@ -58,8 +58,10 @@ def experiment_digest(
     return _sha256(identity)
 
 
-def matrix_digest(verb: str, plan: MatrixPlan, cells: Mapping[str, str]) -> str:
+def matrix_digest(verb: str, plan: MatrixPlan, cells: Mapping[str, str], *, seed: int | None = None) -> str:
     """sha256 (hex) over all that makes two runs of a matrix one: verb, title, policy, and what each cell measures.
+
+    So does the seed that somebody named.
 
     `cells`: name of a cell -> its ``experiment_digest``, without a parent, which holds kernels, conditions and job; a
     cell of which a kernel cannot be had is left out there, and told by its name and experiment. Waivers are in no
@@ -74,6 +76,7 @@ def matrix_digest(verb: str, plan: MatrixPlan, cells: Mapping[str, str]) -> str:
         # In the order of the plan.
         "cells": [[cell.name, cells.get(cell.name, "")] for cell in plan.cells],
         "unmeasured": unmeasured,
+        "seed": seed,
     }
     return _sha256(identity)
 
@@ -116,7 +119,12 @@ def cell_order(seed: int, block: int, cells: Sequence[str]) -> tuple[str, ...]:
 
     Drawn anew for each block: where several cells want it alike, a drift of the host favours none.
     """
-    return tuple(sorted(cells, key=lambda name: (_drawn(seed, "cell", block, name), name)))
+    return tuple(sorted(cells, key=lambda name: (_drawn(seed, "cells", block, name), name)))
+
+
+def cell_seed(seed: int, cell: str) -> int:
+    """The seed of a cell's run, told by that of its matrix."""
+    return _drawn(seed, "cell", cell)
 
 
 def trial_specs(seed: int, block: int) -> tuple[TrialSpec[BlockPlace], TrialSpec[BlockPlace]]:

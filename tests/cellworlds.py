@@ -45,7 +45,7 @@ BASELINE, CANDIDATE = kernel("6.12"), kernel("7.2")
 def cell(name: str, **changes: object) -> Cell:
     """A cell that is known to its world by the name of its workload."""
     of_cell = replace(workload(), name=name, deciding=("write_iops",))
-    asked = experiment(**{"workload": of_cell, "max_boots": 20, "error": 0.05, "seed": 7, **changes})
+    asked = experiment(**{"workload": of_cell, "max_boots": 20, "error": 0.05, **changes})
     return Cell(name=name, axes={"workload": name}, experiment=asked)
 
 
@@ -81,6 +81,7 @@ def request(
         "conditions": conditions or {"accelerator": "kvm"},
         "host": {},
         "command": ("kab", "run", "invented.yaml"),
+        "seed": 7,
     }
     return MatrixRequest(**{**values, **changes})  # type: ignore[arg-type]
 
@@ -93,6 +94,8 @@ class World:
     speeds: Mapping[str, float] = field(default_factory=dict)
     # Standard deviation of a boot's log speed.
     noise: float = 0.02
+    # Cells that have another one.
+    noises: Mapping[str, float] = field(default_factory=dict)
     # (cell, arm) -> how its boots fail; cell -> findings of its candidate's log.
     broken: Mapping[tuple[str, Arm], Outcome] = field(default_factory=dict)
     warnings: Mapping[str, Finding] = field(default_factory=dict)
@@ -117,7 +120,7 @@ class World:
             return replace(made, kernel_digest=booted.digest, duration_s=self.boot_s)
         place = spec.place
         rng = random.Random(f"{name} {place.block} {place.order} {place.attempt}")
-        boot = math.exp(rng.gauss(0, self.noise)) * (self.speeds.get(name, 1.0) if arm is Arm.CANDIDATE else 1.0)
+        boot = math.exp(rng.gauss(0, self.noises.get(name, self.noise))) * (self.speeds.get(name, 1.0) if arm is Arm.CANDIDATE else 1.0)
         samples = {
             metric: (centre[0] * (1 / boot if "clat" in metric else boot),) * 3
             for metric, centre in CENTRES.items()

@@ -163,13 +163,15 @@ class Lab(Workspace):
         bench: "OpenBench | None" = None,
         destroy_data: str = "",
         fresh: bool = False,
+        seed: int | None = None,
         command: tuple[str, ...] = (),
     ) -> "tuple[Run, MatrixOutcome]":
         """Measure every cell of a matrix, or go on with an unfinished run of the same; a gate where it has a policy.
 
         `verb`: "run", "gate" or "nightly". Of `place`, accelerator and connection are taken. Cells that fail stop no
-        others. `fresh`, `command` as in ``compare``. Returns the stored run and the outcome; ``report`` has the cells.
-        Raises HostError where the host is plainly gone: the run stays open, and the same call goes on with it.
+        others. `seed`: of all orders, else drawn. `fresh`, `command` as in ``compare``. Returns the stored run and the
+        outcome; ``report`` has the cells. Raises HostError where the host is plainly gone: the run stays open, and the
+        same call goes on with it.
         """
         from harness.lab.matrix import measure_matrix
 
@@ -181,6 +183,7 @@ class Lab(Workspace):
             bench=self._choice(bench, destroy_data),
             destroy_data=destroy_data,
             fresh=fresh,
+            seed=seed,
             command=command,
         )
 

@@ -41,6 +41,7 @@ def measure_matrix(
     bench: BenchChoice,
     destroy_data: str,
     fresh: bool,
+    seed: int | None,
     command: tuple[str, ...],
 ) -> tuple[Run, MatrixOutcome]:
     """As Lab.measure_matrix.
@@ -68,6 +69,7 @@ def measure_matrix(
             host=opened.host,
             command=command or ("kab", verb, plan.title),
             fresh=fresh,
+            seed=seed,
         )
         return _loop(workspace, opened, request, jobs).execute(request)
 

@@ -32,6 +32,8 @@ class AbRequest:
     parent: Parent | None = None
     # Start a new run even where an unfinished one could be continued.
     fresh: bool = False
+    # Of a new run whose experiment has none; None: drawn.
+    seed: int | None = None
 
     @property
     def digest(self) -> str:
@@ -88,7 +90,7 @@ class AbLoop:
 
     def _create(self, request: AbRequest) -> Run:
         baseline, candidate = record_of(request.baseline), record_of(request.candidate)
-        seed = request.experiment.seed
+        seed = request.seed if request.experiment.seed is None else request.experiment.seed
         run = self.runner.new_run(
             "ab", request, baseline=baseline, candidate=candidate, seed=seed, parent=request.parent
         )

@@ -13,7 +13,7 @@ from harness.model.kernel import Kernel
 from harness.model.matrix import Cell, CellResult, MatrixPlan
 from harness.model.run import Parent, Run, RunState, SubrunRole
 from harness.model.verdict import Decision, Stop, StopKind
-from harness.plan import experiment_digest, matrix_digest
+from harness.plan import cell_seed, experiment_digest, matrix_digest
 from harness.run.ab import AbLoop, AbRequest, stopped_decision
 from harness.run.boots import record_of
 from harness.run.cellresults import unmeasured
@@ -60,6 +60,8 @@ class MatrixRequest:
     command: tuple[str, ...]
     # Start a new run even where an unfinished one could be continued.
     fresh: bool = False
+    # Of the order of cells, and of the cells' own where their experiments have none; None: drawn.
+    seed: int | None = None
 
     @property
     def first(self) -> CellRequest:
@@ -74,7 +76,8 @@ class MatrixRequest:
     @property
     def digest(self) -> str:
         """The run's identity, see harness.plan.matrix_digest."""
-        return matrix_digest(self.verb, self.plan, {name: cell.digest for name, cell in self.cells.items()})
+        digests = {name: cell.digest for name, cell in self.cells.items()}
+        return matrix_digest(self.verb, self.plan, digests, seed=self.seed)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -112,6 +115,7 @@ class OpenMatrix:
             host=self.request.host,
             command=asked.command,
             parent=Parent(run_id=self.run.id, role=SubrunRole.CELL, place=name),
+            seed=cell_seed(self.run.seed, name),
         )
 
     def stored(self) -> dict[str, tuple[Run, Decision | None]]:

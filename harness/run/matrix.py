@@ -63,7 +63,7 @@ class MatrixLoop:
             request,
             baseline=record_of(first.baseline),
             candidate=record_of(first.candidate),
-            seed=request.experiment.seed,
+            seed=request.seed,
         )
         self.matrices.create(run, request.plan)
         return run

@@ -93,6 +93,7 @@ def test_a_finished_one_is_measured_anew_and_an_open_one_where_it_is_asked_for(s
         request(plan("a"), verb="nightly"),
         request(plan("a", title="another")),
         request(plan("a", "b")),
+        request(plan("a"), seed=8),
         request(plan("a"), conditions={"accelerator": "tcg"}),
         request(plan("a", cells=(cell("a", margin=0.1),))),
         request(plan("a", cells=(replace(cell("a"), name="b"),))),
@@ -253,3 +254,17 @@ def test_a_cell_whose_job_has_changed_is_not_begun(store: SqlStore) -> None:
     run, outcome = replace(made, ab_of=ab_of).execute(request(plan("a", "b")))
     assert verdicts(outcome) == ["unmeasured", "same"]
     assert set(store.matrices.cells(run.id)) == {"b"}
+
+
+def test_one_seed_tells_those_of_all_cells(store: SqlStore) -> None:
+    seeds = []
+    for seed in (5, 5, 6):
+        run, _ = loop(store, World()).execute(request(plan("a", "b"), seed=seed))
+        assert run.seed == seed
+        cells = store.matrices.cells(run.id)
+        seeds.append([store.run(cells[name]).seed for name in ("a", "b")])
+    assert seeds[0] == seeds[1]
+    assert len({*seeds[0], *seeds[2]}) == 4
+    own = plan("a", cells=(cell("a", seed=3),))
+    run, _ = loop(store, World()).execute(request(own, seed=None))
+    assert store.run(store.matrices.cells(run.id)["a"]).seed == 3
