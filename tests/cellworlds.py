@@ -120,7 +120,9 @@ class World:
             return replace(made, kernel_digest=booted.digest, duration_s=self.boot_s)
         place = spec.place
         rng = random.Random(f"{name} {place.block} {place.order} {place.attempt}")
-        boot = math.exp(rng.gauss(0, self.noises.get(name, self.noise))) * (self.speeds.get(name, 1.0) if arm is Arm.CANDIDATE else 1.0)
+        boot = math.exp(rng.gauss(0, self.noises.get(name, self.noise))) * (
+            self.speeds.get(name, 1.0) if arm is Arm.CANDIDATE else 1.0
+        )
         samples = {
             metric: (centre[0] * (1 / boot if "clat" in metric else boot),) * 3
             for metric, centre in CENTRES.items()

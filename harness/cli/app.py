@@ -11,8 +11,8 @@ from harness.cli.memory import calm_libraries, require_memory
 
 EPILOG = """\b
 Exit status, for every verb, safe under `git bisect run`:
-  0    good: the candidate is not slower; a search reached its answer
-  1    bad: the candidate is slower
+  0    good: the candidate is not slower; a gate is passed; a search reached its answer
+  1    bad: the candidate is slower, or fails in a cell of a matrix
   125  cannot tell
   128  a bug in kab          129  wrong usage or configuration
   130  interrupted (SIGINT, SIGTERM or SIGHUP)   131  trouble of the host
@@ -23,6 +23,7 @@ Examples:
   kab ab debian:6.12 debian:7.2
   kab ab debian:6.1 debian:7.2 --fs btrfs,mount=nodatacow --disk null-blk,latency=2ms
   kab bisect debian:6.1 debian:7.3
+  kab gate ./gate.yaml --baseline debian:6.12 --candidate debian:7.2
   kab report last --html report.html
 """
 
@@ -34,10 +35,12 @@ _VERBS = {
     "clean": "clean",
     "completion": "completion",
     "doctor": "doctor",
+    "gate": "gate",
     "image": "image",
     "kernels": "kernels",
     "plan": "plan",
     "report": "report",
+    "run": "run",
     "runs": "report",
     "shell": "shell",
     "test": "test",

@@ -12,6 +12,7 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from harness.cli.livecells import LiveCells
 from harness.cli.progress import build_state, headline_value, ratio_text
 from harness.cli.strip import coloured, next_sentence
 from harness.interfaces import NullProgress
@@ -19,6 +20,7 @@ from harness.model.bisection import SearchView
 from harness.model.experiment import Arm, Place, TrialSpec
 from harness.model.guest import MIB
 from harness.model.kernel import Kernel
+from harness.model.matrix import Cell, CellResult, GateView, MatrixPlan
 from harness.model.run import Run
 from harness.model.trial import Outcome, Stage, Trial
 from harness.model.verdict import Decision, Verdict
@@ -62,6 +64,8 @@ class LiveProgress(NullProgress):
     _download: tuple[str, int, int] | None = None
     # Name and state of what is being built, and when it was told.
     _build: tuple[str, str, float] | None = None
+    # The matrix whose cells are measured.
+    _cells: LiveCells | None = None
     _spinner: Spinner = field(default_factory=lambda: Spinner("dots"))
 
     def __post_init__(self) -> None:
@@ -77,8 +81,8 @@ class LiveProgress(NullProgress):
     def __exit__(self, *_: object) -> None:
         self._now = ""
         self._live.stop()
-        # The display goes; what it said of each boot stays on the screen.
-        if self._trials:
+        # The display goes; what it said of each boot stays on the screen, where these are not those of many cells.
+        if self._trials and self._cells is None:
             self._console.print(self._table(self._trials))
 
     def run_started(self, run: Run, *, resumed_trials: int) -> None:
@@ -87,6 +91,10 @@ class LiveProgress(NullProgress):
         self._decision = None
         self._max_blocks = run.experiment.max_boots // 2
         more = f", continued after {resumed_trials} stored boots" if resumed_trials else ""
+        if self._cells is not None:
+            # The table tells of the cells; their boots so far are told again.
+            self._trials.clear()
+            return
         self.note(f"run {run.id}{more}: {run.baseline.name} (baseline) against {run.candidate.name} (candidate)")
 
     def note(self, message: str) -> None:
@@ -117,6 +125,8 @@ class LiveProgress(NullProgress):
 
     def trial_finished(self, trial: Trial[Place]) -> None:
         self._trials.append(_Shown(trial=trial, kernel=self._kernel, searching=self._searching))
+        if self._cells is not None:
+            self._cells.boot(trial)
         self._now = ""
 
     def decided(self, decision: Decision) -> None:
@@ -125,9 +135,29 @@ class LiveProgress(NullProgress):
     def searched(self, view: SearchView) -> None:
         self._view, self._searching, self._decision = view, True, None
 
+    def matrix_started(self, run: Run, plan: MatrixPlan, *, resumed: bool) -> None:
+        self._cells = LiveCells(plan)
+        more = ", continued" if resumed else ""
+        self.note(f"{run.verb} {run.id}{more}: {plan.title}, {len(plan.cells)} cells")
+
+    def cell_started(self, cell: Cell) -> None:
+        if self._cells is not None:
+            self._cells.begin(cell)
+
+    def cell_finished(self, result: CellResult) -> None:
+        if self._cells is not None:
+            self._cells.end(result)
+        self._decision = None
+
+    def gated(self, standing: GateView) -> None:
+        if self._cells is not None:
+            self._cells.gated(standing)
+
     def _render(self) -> RenderableType:
         parts: list[RenderableType] = []
-        if self._trials:
+        if self._cells is not None:
+            parts.append(self._cells.table())
+        elif self._trials:
             parts.append(self._table(self._trials[-_SHOWN_TRIALS:]))
         if self._view is not None:
             parts += [coloured(self._view), Text(next_sentence(self._view), style="dim")]
@@ -156,13 +186,15 @@ class LiveProgress(NullProgress):
 
     def _time_left(self, elapsed_s: float) -> str:
         """Median duration of a boot times the boots expected, where both are known."""
+        if self._cells is not None:
+            left_s = self._cells.time_left_s()
+            return "" if left_s is None else _about(left_s - elapsed_s)
         done = [shown.trial.duration_s for shown in self._trials]
         blocks = self._decision.blocks_left if self._decision else None
         if not done or blocks is None:
             return ""
         in_block = sum(1 for shown in self._trials if shown.trial.outcome is Outcome.OK) % 2
-        left_s = max(statistics.median(done) * (2 * blocks - in_block) - elapsed_s, 0.0)
-        return f", about {max(round(left_s / 60), 1)} min left" if left_s >= 1 else ""
+        return _about(statistics.median(done) * (2 * blocks - in_block) - elapsed_s)
 
     def _table(self, shown: list[_Shown]) -> Table:
         table = Table(box=None, pad_edge=False, header_style="bold")
@@ -183,3 +215,7 @@ class LiveProgress(NullProgress):
                 Text(headline_value(row.trial, metric), style="red" if bad else ""),
             )
         return table
+
+
+def _about(left_s: float) -> str:
+    return f", about {max(round(left_s / 60), 1)} min left" if left_s >= 1 else ""

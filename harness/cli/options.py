@@ -11,6 +11,18 @@ from harness.cli.display import ProgressMode
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 # Every value is taken as text: harness.config reads it as it reads an experiment file's, with the same errors.
+_PLACE_OPTIONS = (
+    click.option(
+        "--accel", type=click.Choice(["auto", "kvm", "tcg"]), help="Who runs the guest [auto: found by booting]."
+    ),
+    click.option("--connect", metavar="URI", help="libvirt URI [an embedded driver, no daemon]."),
+    click.option(
+        "--destroy-data",
+        metavar="DEVICE",
+        default="",
+        help="Consent to lose what is on this block device, named in full.",
+    ),
+)
 _GUEST_OPTIONS = (
     click.option(
         "--disk", metavar="SPEC", help="Test disk, e.g. nvme,backend=nbd,latency=2ms,size=1GiB (the default)."
@@ -22,16 +34,7 @@ _GUEST_OPTIONS = (
     click.option("--memory", metavar="SIZE", help="Memory of the guest [1GiB]."),
     click.option("--cmdline", metavar="WORDS", multiple=True, help="Words for the kernel's command line."),
     click.option("--cpu-model", metavar="NAME", help="QEMU's -cpu; else kab chooses for the accelerator."),
-    click.option(
-        "--accel", type=click.Choice(["auto", "kvm", "tcg"]), help="Who runs the guest [auto: found by booting]."
-    ),
-    click.option("--connect", metavar="URI", help="libvirt URI [an embedded driver, no daemon]."),
-    click.option(
-        "--destroy-data",
-        metavar="DEVICE",
-        default="",
-        help="Consent to lose what is on this block device, named in full.",
-    ),
+    *_PLACE_OPTIONS,
 )
 _EXPERIMENT_OPTIONS = (
     click.option("--workload", metavar="NAME", help="Workload of configs/workloads, or a file [shared-dio]."),
@@ -74,6 +77,11 @@ def _apply(options: tuple[Callable[[_Function], _Function], ...], function: _Fun
 def guest_options(function: _Function) -> _Function:
     """Options that say what the guest is made of."""
     return _apply(_GUEST_OPTIONS, function)
+
+
+def place_options(function: _Function) -> _Function:
+    """Options that say where guests run."""
+    return _apply(_PLACE_OPTIONS, function)
 
 
 def experiment_options(function: _Function) -> _Function:

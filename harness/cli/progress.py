@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from harness.cli.cellwords import effect_words, gate_line, reason_line
 from harness.cli.strip import edges_sentence, next_sentence, rung_name
 from harness.interfaces import NullProgress
 from harness.model.bisection import SearchView
 from harness.model.experiment import Place, RungPlace, TrialSpec
 from harness.model.guest import MIB
 from harness.model.kernel import Kernel
+from harness.model.matrix import Cell, CellResult, GateView, MatrixPlan
 from harness.model.run import Run
 from harness.model.trial import Outcome, Stage, Trial
 from harness.model.verdict import Decision
@@ -59,6 +61,9 @@ class LineProgress(NullProgress):
     _told: float = field(default_factory=time.monotonic)
     # The search that boots belong to; None inside an A/B run.
     _search: SearchView | None = None
+    # The cell of a matrix that boots belong to, and the matrix.
+    _cell: str = ""
+    _plan: MatrixPlan | None = None
 
     def download(self, name: str, done_bytes: int, total_bytes: int) -> None:
         if name != self._fetching:
@@ -95,6 +100,8 @@ class LineProgress(NullProgress):
         where: dict[str, object] = {"block": place.written.block, "arm": place.written.arm}
         if self._search is not None and isinstance(place, RungPlace):
             where = {"rung": place.rung, "kernel": rung_name(self._search.plan, place.rung)}
+        if self._cell:
+            where = {"cell": self._cell, **where}
         self._write(
             "trial",
             **where,
@@ -117,6 +124,30 @@ class LineProgress(NullProgress):
         self._search, self.metric = view, view.metric
         self._write("search", boots=view.boots, strip=view.strip, edges=edges_sentence(view), then=next_sentence(view))
 
+    def matrix_started(self, run: Run, plan: MatrixPlan, *, resumed: bool) -> None:
+        self._plan = plan
+        self._write(
+            "matrix", id=run.id, title=plan.title, verb=run.verb, cells=len(plan.cells), resumed=str(resumed).lower()
+        )
+
+    def cell_started(self, cell: Cell) -> None:
+        if cell.name != self._cell:
+            self._cell, self.metric = cell.name, None
+
+    def cell_finished(self, result: CellResult) -> None:
+        self._write(
+            "cell",
+            name=result.cell,
+            verdict=result.verdict,
+            **({"waived_by": result.waiver.owner} if result.waiver else {}),
+            boots=result.boots,
+            **({"effect": effect} if (effect := effect_words(result)) else {}),
+            reason=reason_line(result),
+        )
+
+    def gated(self, standing: GateView) -> None:
+        self.note(f"gate: {gate_line(standing, self._plan)}")
+
 
 def _word(value: object) -> str:
     text = printable(str(value))
@@ -128,9 +159,12 @@ class JsonProgress(NullProgress):
     """One JSON object for each event and line."""
 
     out: IO[str]
+    # The cell of a matrix that boots belong to.
+    _cell: str = ""
 
     def _write(self, event: str, values: Mapping[str, Any]) -> None:
-        self.out.write(json.dumps({"event": event, "time": time.time(), **values}) + "\n")
+        cell = {"cell": self._cell} if self._cell else {}
+        self.out.write(json.dumps({"event": event, "time": time.time(), **cell, **values}) + "\n")
         self.out.flush()
 
     def run_started(self, run: Run, *, resumed_trials: int) -> None:
@@ -198,5 +232,58 @@ class JsonProgress(NullProgress):
                 "probability": view.probability,
                 "next": view.next.rung if view.next else None,
                 "reason": view_reason(view),
+            },
+        )
+
+    def matrix_started(self, run: Run, plan: MatrixPlan, *, resumed: bool) -> None:
+        self._write(
+            "matrix",
+            {
+                "run": run.id,
+                "verb": run.verb,
+                "title": plan.title,
+                "cells": [cell.name for cell in plan.cells],
+                "resumed": resumed,
+            },
+        )
+
+    def cell_started(self, cell: Cell) -> None:
+        if cell.name != self._cell:
+            self._cell = cell.name
+            self._write("cell-started", {})
+
+    def cell_finished(self, result: CellResult) -> None:
+        self._write(
+            "cell-finished",
+            {
+                "cell": result.cell,
+                "verdict": result.verdict,
+                "reason": result.reason,
+                "run": result.run_id,
+                "boots": result.boots,
+                "exit_code": int(result.exit_code),
+                "metrics": [
+                    {
+                        "metric": found.metric,
+                        "margin": found.margin,
+                        "verdict": found.verdict,
+                        "ratio": found.comparison.ratio,
+                        "low": found.comparison.low,
+                        "high": found.comparison.high,
+                        "waived": found.waiver is not None,
+                    }
+                    for found in result.metrics
+                ],
+            },
+        )
+
+    def gated(self, standing: GateView) -> None:
+        self._write(
+            "gate",
+            {
+                "boots": standing.boots,
+                "seconds": round(standing.spent_s, 3),
+                "boots_left": standing.boots_left,
+                "undecided": sorted(standing.undecided),
             },
         )

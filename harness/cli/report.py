@@ -20,12 +20,13 @@ MOST_RUNS = 1_000_000
     show_default=True,
     help="How many, newest first.",
 )
-def runs(limit: int) -> None:
+@click.option("--cells", is_flag=True, help="List the cells of matrices, too, which are runs of their own.")
+def runs(limit: int, cells: bool) -> None:
     """List the stored runs; those that cannot be read are named below the others."""
     from harness.cli.lab import open_lab
 
     with open_lab() as lab:
-        listing = lab.runs(limit)
+        listing = lab.runs(limit, cells=cells)
     if not listing.runs and not listing.damaged:
         click.echo("No runs are stored yet; `kab ab BASELINE CANDIDATE` makes one.", err=True)
         return
@@ -35,7 +36,7 @@ def runs(limit: int) -> None:
             run.id,
             f"{run.created.astimezone():%Y-%m-%d %H:%M}",
             f"{run.verb} ({run.parent.role.words})" if run.parent else run.verb,
-            run.experiment.workload.name,
+            listing.titles.get(run.id, run.experiment.workload.name),
             run.baseline.name,
             run.candidate.name,
             ended,
@@ -46,18 +47,36 @@ def runs(limit: int) -> None:
         click.echo(f"kab: {printable(told.message)}\n{told.remedy}", err=True)
 
 
-@click.command(epilog="\b\nExamples:\n  kab report last\n  kab report 20261122 --html report.html --json -")
+@click.command(
+    epilog="\b\nExamples:\n  kab report last\n  kab report 20261122 --html report.html --json -\n"
+    "  kab report last --all --waivers waivers.yaml"
+)
 @click.argument("run", default="last")
 @click.option("--html", "html", type=click.Path(path_type=Path), metavar="FILE", help="Write it as one HTML file.")
 @click.option("--json", "json", type=click.Path(path_type=Path), metavar="FILE", help="Write it as JSON (`-`: stdout).")
-def report(run: str, html: Path | None, json: Path | None) -> int:
+@click.option(
+    "--mail",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Of a matrix or a search: write a mail (`-`: stdout).",
+)
+@click.option("--all", "all_cells", is_flag=True, help="Of a matrix: list every cell, the good ones too.")
+@click.option(
+    "--waivers",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Of a gate: judge its boots anew with these waivers; nothing is booted or stored.",
+)
+def report(
+    run: str, html: Path | None, json: Path | None, mail: Path | None, all_cells: bool, waivers: Path | None
+) -> int:
     """Report on a stored RUN: its id, the beginning of one, or `last`. The exit status is its verdict's."""
     from harness.cli.lab import open_lab
     from harness.cli.reports import Reports, tell
 
-    reports = Reports(html=html, json=json)
+    reports = Reports(html=html, json=json, mail=mail)
     reports.check()
     with open_lab() as lab:
-        told = lab.report(run)
+        told = lab.report(run, all_cells=all_cells, waivers=waivers)
         tell(told, reports)
     return told.exit_code

@@ -76,7 +76,7 @@ class Mailed(Protocol):
     """A report that can be a mail, too."""
 
     def mail(self) -> str:
-        """For the kernel's lists."""
+        """For those who wait for it: the kernel's lists, whoever releases."""
 
 
 class Report(Protocol):
@@ -98,6 +98,8 @@ def tell(report: Report, reports: Reports) -> None:
     made = {"json": report.json, "html": report.html}
     if isinstance(report, Mailed):
         made["mail"] = report.mail
+    elif reports.mail is not None:
+        raise ConfigError("there is no mail of a comparison", remedy="Leave --mail out; the text above fits a mail.")
     reports.write(made)
 
 

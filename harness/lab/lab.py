@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from harness.lab.boot import Booted
     from harness.lab.listings import RunListing, Verified
     from harness.lab.ranges import BuildOptions
-    from harness.lab.reports import RunReport, SearchReport
+    from harness.lab.reports import MatrixReport, RunReport, SearchReport
     from harness.lab.searches import StoredSearch
     from harness.lab.searchrequest import SearchRequest
     from harness.model.bisection import BisectionOutcome
@@ -218,11 +218,14 @@ class Lab(Workspace):
 
         return estimate_matrix(self, name, request or Request(), only=only, shard=shard)
 
-    def runs(self, limit: int = 20) -> "RunListing":
-        """The newest runs, with how each ended; those that cannot be read are told apart."""
+    def runs(self, limit: int = 20, *, cells: bool = False) -> "RunListing":
+        """The newest runs, with how each ended; those that cannot be read are told apart.
+
+        `cells`: the runs inside matrices, too.
+        """
         from harness.lab.listings import list_runs
 
-        return list_runs(self, limit)
+        return list_runs(self, limit, cells=cells)
 
     def verify(self, specs: Sequence[str] = ()) -> "Iterator[Verified]":
         """Read all content of the kernels of `specs`, else of the whole cache, images too; remove what is damaged.
@@ -233,11 +236,17 @@ class Lab(Workspace):
 
         return verify(self, specs)
 
-    def report(self, run_id: str = "last") -> "RunReport | SearchReport":
-        """The report of a stored run, by its id or the beginning of one. Raises ConfigError."""
+    def report(
+        self, run_id: str = "last", *, all_cells: bool = False, waivers: Path | None = None
+    ) -> "RunReport | SearchReport | MatrixReport":
+        """The report of a stored run, by its id or the beginning of one.
+
+        Of a matrix: `all_cells` has its text list every cell; `waivers`, a file, has a gate judged anew, from what is
+        stored. Raises ConfigError.
+        """
         from harness.lab.reports import report
 
-        return report(self, run_id, lister_of=self.tree_lister)
+        return report(self, run_id, lister_of=self.tree_lister, all_cells=all_cells, waivers=waivers)
 
     def report_search(
         self, run_id: str | None = None, *, tree: Path | None = None, outcome: "BisectionOutcome | None" = None

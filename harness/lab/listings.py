@@ -1,12 +1,18 @@
 """What is kept, one after the other: runs with how they ended, and whether cached content is sound."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from harness.errors import HostError
 from harness.kernels.cache import listed
 from harness.lab.workspace import Workspace
+from harness.model.matrix import MATRIX_VERBS
 from harness.model.run import Run
+from harness.report.wording import counted
+
+if TYPE_CHECKING:
+    from harness.store import SqlStore
 
 UNFINISHED = "unfinished"
 DAMAGED = "damaged"
@@ -17,6 +23,8 @@ class RunListing:
     """Stored runs, newest first, each with its verdict, its answer, `UNFINISHED` or `DAMAGED`."""
 
     runs: tuple[tuple[Run, str], ...]
+    # Id of a matrix -> its title and how many cells it has.
+    titles: Mapping[str, str]
     # What cannot be read, each with what can be done.
     damaged: tuple[HostError, ...]
 
@@ -34,22 +42,36 @@ class Verified:
     removed: bool
 
 
-def list_runs(workspace: Workspace, limit: int) -> RunListing:
+def list_runs(workspace: Workspace, limit: int, *, cells: bool = False) -> RunListing:
     """As Lab.runs."""
     from harness.store.damage import DamagedError
 
     store = workspace.store
-    damaged: list[HostError] = list(store.damaged(limit))
+    damaged: list[HostError] = list(store.damaged(limit, cells=cells))
     found = []
-    for run in store.runs(limit):
+    titles = {}
+    for run in store.runs(limit, cells=cells):
         try:
-            decision, outcome = store.decision(run.id), store.bisections.outcome(run.id)
-            ended = str(decision.verdict if decision else outcome.answer if outcome else UNFINISHED)
+            ended = _ended(store, run)
+            plan = store.matrices.plan(run.id) if run.verb in MATRIX_VERBS else None
+            if plan is not None:
+                titles[run.id] = f"{plan.title} ({counted(len(plan.cells), 'cell')})"
         except DamagedError as error:
             damaged.append(error)
             ended = DAMAGED
         found.append((run, ended))
-    return RunListing(runs=tuple(found), damaged=tuple(damaged))
+    return RunListing(runs=tuple(found), titles=titles, damaged=tuple(damaged))
+
+
+def _ended(store: "SqlStore", run: Run) -> str:
+    """How a run ended, in a word. Raises DamagedError."""
+    if run.verb in MATRIX_VERBS:
+        from harness.report.matrix.claims import code_word
+
+        matrix = store.matrices.outcome(run.id)
+        return code_word(matrix.exit_code, gates=run.verb != "run") if matrix else UNFINISHED
+    decision, outcome = store.decision(run.id), store.bisections.outcome(run.id)
+    return str(decision.verdict if decision else outcome.answer if outcome else UNFINISHED)
 
 
 def verify(workspace: Workspace, specs: Sequence[str]) -> Iterator[Verified]:

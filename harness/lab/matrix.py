@@ -3,11 +3,8 @@
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import date, datetime
-from fnmatch import fnmatchcase
 
 from harness.config import Request, ab_command, load_workloads, request_of
-from harness.config.waivers import check_expiry
 from harness.errors import ConfigError, DoesNotApplyError, HostError, KabError, KernelError
 from harness.lab.bench import (
     BenchChoice,
@@ -16,6 +13,7 @@ from harness.lab.bench import (
     require_one_architecture,
     runner,
 )
+from harness.lab.matrixfiles import check_end
 from harness.lab.workspace import Workspace
 from harness.model.experiment import Arm
 from harness.model.kernel import Kernel
@@ -50,13 +48,13 @@ def measure_matrix(
     before any boot. What the world takes away (a mirror, a package, room) takes its cells with it.
     """
     checked_margins(plan)
-    check_expiry(plan.waivers, today=_today())
+    check_end(plan, {})
     jobs = _Jobs()
     for cell in plan.cells:
         with naming(cell):
             jobs.check(cell.experiment.workload)
     kernels = _resolved(workspace, plan.cells)
-    _check_versions(plan, kernels)
+    check_end(plan, {spec: found.version for spec, found in kernels.items() if isinstance(found, Kernel)})
     cells, results = _found(plan.cells, kernels)
     with bench.open(place) as opened:
         cells, results = _with_room(opened, cells, results)
@@ -120,19 +118,6 @@ def _resolved(workspace: Workspace, cells: Iterable[Cell]) -> dict[str, Kernel |
             found[spec] = error
             workspace.progress.note(f"{spec} cannot be had, and its cells cannot be measured: {error.message}")
     return found
-
-
-def _today() -> date:
-    """By this host's clock and zone, as the owner of a waiver wrote it."""
-    return datetime.now().astimezone().date()
-
-
-def _check_versions(plan: MatrixPlan, kernels: Mapping[str, Kernel | KabError]) -> None:
-    """Refuse waivers that hold until a version which a candidate of their cells has reached. Raises ConfigError."""
-    for waiver in plan.waivers:
-        specs = {cell.experiment.candidate for cell in plan.cells if fnmatchcase(cell.name, waiver.cells)}
-        versions = {spec: found.version for spec in specs if isinstance(found := kernels[spec], Kernel)}
-        check_expiry((waiver,), today=_today(), candidates=dict(sorted(versions.items())))
 
 
 def _found(

@@ -1,6 +1,8 @@
 """A stored matrix with all that is stored of its cells, for those who tell of it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 
 from harness.errors import ConfigError
 from harness.lab.workspace import Workspace
@@ -36,6 +38,30 @@ def matrix_view(workspace: Workspace, run_id: str = "last") -> MatrixView:
             remedy=f"See `kab report {run.id}`; `kab runs` lists what there is.",
         )
     return _whole(workspace, run, plan)
+
+
+def rejudged(view: MatrixView, waivers: Path) -> MatrixView:
+    """A stored gate with other waivers, judged anew from its boots; nothing is stored of it.
+
+    Raises ConfigError for what is no gate, and for waivers that fit nothing or have expired.
+    """
+    from harness.config.matrix.gate import counted_metrics
+    from harness.config.waivers import check_waivers, load_waivers
+    from harness.lab.matrixfiles import check_end
+
+    policy = view.plan.policy
+    if policy is None:
+        raise ConfigError(f"run {view.run.id} is no gate but a `kab {view.run.verb}`", remedy="Leave --waivers out.")
+    plan = replace(view.plan, waivers=load_waivers(waivers))
+    check_waivers(plan.waivers, counted_metrics(plan.cells, policy))
+    candidates = [result.candidate for result in view.outcome.cells if result.candidate is not None]
+    check_end(plan, {kernel.spec: kernel.version for kernel in candidates})
+    unmeasured = {one.cell.name for one in view.cells if one.result.verdict is CellVerdict.UNMEASURED}
+    runs = {one.cell.name: one.run for one in view.cells if one.run is not None and one.cell.name not in unmeasured}
+    anew = {} if not runs else _gated(view.run, plan, runs)
+    cells = tuple(replace(one, result=anew.get(one.cell.name, one.result)) for one in view.cells)
+    outcome = replace(view.outcome, cells=tuple(one.result for one in cells))
+    return replace(view, plan=plan, outcome=outcome, cells=cells)
 
 
 def _alone(run: Run, decision: Decision | None) -> MatrixView:

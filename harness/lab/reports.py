@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from harness.errors import ExitCode
+from harness.errors import ConfigError, ExitCode
 from harness.lab.workspace import Workspace
 from harness.model.experiment import BlockPlace, PlaceT
+from harness.model.matrix import MATRIX_VERBS
 from harness.model.run import Run, SubrunRole
 from harness.model.trial import Trial, written
 from harness.model.verdict import Decision
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from harness.bisect.view import Standing
     from harness.lab.searches import StoredSearch
     from harness.model.bisection import BisectionOutcome
+    from harness.model.matrix import MatrixView
     from harness.run.answer import TreeLister
     from harness.store import SqlStore
 
@@ -135,9 +137,67 @@ class SearchReport:
         return list_mail(self.run, evidence, self.standing, self.outcome, self.metrics, subruns=subruns)
 
 
-def report(workspace: Workspace, run_id: str, *, lister_of: ListerOf) -> RunReport | SearchReport:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MatrixReport:
+    """Of a matrix, with all of its cells."""
+
+    view: "MatrixView"
+    # Whether the text has a table of all cells.
+    all_cells: bool = False
+
+    @property
+    def run(self) -> Run:
+        """The matrix's run."""
+        return self.view.run
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The outcome's status; nothing is good while more boots may come."""
+        code = self.view.outcome.exit_code
+        return ExitCode.CANNOT_TELL if self.view.open and code is ExitCode.GOOD else code
+
+    def text(self) -> str:
+        """The summary for a terminal."""
+        from harness.report.matrix.text import matrix_summary
+
+        return matrix_summary(self.view, all_cells=self.all_cells)
+
+    def json(self) -> str:
+        """The whole matrix as JSON."""
+        from harness.report.matrix.json import matrix_to_json
+
+        return json.dumps(matrix_to_json(self.view), indent=1) + "\n"
+
+    def html(self) -> str:
+        """The whole matrix as one page."""
+        from harness.report.matrix.html import matrix_html
+
+        return matrix_html(self.view)
+
+    def mail(self) -> str:
+        """A mail for those who wait for it."""
+        from harness.report.matrix.mail import matrix_mail
+
+        return matrix_mail(self.view)
+
+
+def report(
+    workspace: Workspace,
+    run_id: str,
+    *,
+    lister_of: ListerOf,
+    all_cells: bool = False,
+    waivers: Path | None = None,
+) -> RunReport | SearchReport | MatrixReport:
     """As Lab.report."""
     run = workspace.store.run(run_id)
+    if run.verb in MATRIX_VERBS:
+        from harness.lab.matrixviews import matrix_view, rejudged
+
+        view = matrix_view(workspace, run.id)
+        return MatrixReport(view=view if waivers is None else rejudged(view, waivers), all_cells=all_cells)
+    if waivers is not None:
+        raise ConfigError(f"run {run.id} is no gate but a `kab {run.verb}`", remedy="Leave --waivers out.")
     if run.verb == "bisect":
         return report_search(workspace, run.id, lister_of=lister_of)
     return RunReport(run=run, decision=workspace.store.decision(run.id), store=workspace.store)

@@ -45,6 +45,8 @@ class SubrunRole(StrEnum):
 
 # Of what runs inside a search are for.
 SEARCH_ROLES = (SubrunRole.ENDS, SubrunRole.PROOF, SubrunRole.REVERT_TEST)
+# Of what runs inside a matrix are for.
+MATRIX_ROLES = (SubrunRole.CELL, SubrunRole.CONFIRMATION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

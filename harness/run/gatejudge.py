@@ -121,15 +121,18 @@ class GateJudge:
     ) -> CellResult:
         own = {found.metric: found for found in strict.metrics} if strict is not None else {}
         metrics = tuple(self._metric(name, found, own.get(found.metric)) for found in cell.metrics)
-        excused = tuple(found for found in metrics if found.verdict is CellVerdict.SLOWER and found.waiver is not None)
         verdict, waiver = cell.verdict, None
         reason = gate_reason(cell.why, missing=cell.missing)
         if verdict is CellVerdict.FAULTY:
             waiver = waiver_of_failures(self._plan.waivers, name)
-        elif verdict is CellVerdict.NOT_WORSE and excused:
-            verdict, waiver = CellVerdict.SLOWER, excused[0].waiver
-            bounds = ", ".join(_within(found) for found in excused)
-            reason = f"worse, and borne with by a waiver: {bounds}"
+        elif verdict is CellVerdict.NOT_WORSE:
+            # Not worse than waivers allow; beside its own margins it may be something else.
+            for kind in (CellVerdict.SLOWER, CellVerdict.INCONCLUSIVE):
+                excused = [found for found in metrics if found.verdict is kind]
+                if excused:
+                    verdict, waiver = kind, excused[0].waiver
+                    reason = f"a waiver bears with it: {', '.join(map(_within, excused))}"
+                    break
         return CellResult(
             cell=name,
             verdict=verdict,
@@ -146,8 +149,8 @@ class GateJudge:
     def _metric(self, name: str, found: MetricVerdict, own: MetricVerdict | None) -> MetricVerdict:
         """A metric beside its waiver, `own` beside its own margin.
 
-        Worse than the bound: nothing covers it. Else it is told beside its own margin where that decides, and beside
-        the bound where only that does.
+        Worse than the bound: nothing covers it. Else it is told beside its own margin where that decides (or nobody
+        wants to know), and beside the bound where only that does.
         """
         waiver = self._waivers.get((name, found.metric))
         if waiver is None or own is None:
@@ -159,11 +162,12 @@ class GateJudge:
         if own.verdict is CellVerdict.SLOWER and found.verdict is CellVerdict.NOT_WORSE:
             return replace(own, waiver=waiver)
         if waiver.bound is None:
-            # Shown beside a margin that somebody has named.
-            return replace(found, margin=own.margin, comparison=own.comparison, waiver=waiver)
+            return replace(own, waiver=waiver)
         return replace(found, waiver=waiver)
 
 
 def _within(found: MetricVerdict) -> str:
     bound = found.waiver.bound if found.waiver else None
-    return f"{found.metric} by " + ("whatever it is" if bound is None else f"not more than {fraction_text(bound)}")
+    return f"{found.metric}, " + (
+        "however much worse it is" if bound is None else f"not worse than {fraction_text(bound)}"
+    )

@@ -10,11 +10,11 @@ from types import TracebackType
 from typing import Self
 
 import zstandard
-from sqlalchemy import Connection, RowMapping, Select, delete, insert, select, update
+from sqlalchemy import Connection, RowMapping, Select, delete, insert, or_, select, update
 
 from harness.errors import ConfigError, HostError
 from harness.model.experiment import Place, TrialSpec
-from harness.model.run import Run, RunState
+from harness.model.run import MATRIX_ROLES, Run, RunState
 from harness.model.trial import Trial
 from harness.model.verdict import Decision
 from harness.parse.foreign import printable
@@ -163,17 +163,20 @@ class SqlStore:
         with readable(f"the decision of run {printable(run_id)}", self._name):
             return None if found is None else from_plain(Decision, document(found))
 
-    def runs(self, limit: int = 50) -> list[Run]:
-        """Newest first, without trials, those left out that ``damaged`` tells of."""
-        return [run for run in self._listed(limit) if isinstance(run, Run)]
+    def runs(self, limit: int = 50, *, cells: bool = True) -> list[Run]:
+        """Newest first, without trials, those left out that ``damaged`` tells of; `cells`: those of matrices, too."""
+        return [run for run in self._listed(limit, cells=cells) if isinstance(run, Run)]
 
-    def damaged(self, limit: int = 50) -> list[DamagedError]:
+    def damaged(self, limit: int = 50, *, cells: bool = True) -> list[DamagedError]:
         """What there is to say of those of the newest `limit` runs that cannot be read."""
-        return [error for error in self._listed(limit) if isinstance(error, DamagedError)]
+        return [error for error in self._listed(limit, cells=cells) if isinstance(error, DamagedError)]
 
-    def _listed(self, limit: int) -> Iterator[Run | DamagedError]:
+    def _listed(self, limit: int, *, cells: bool) -> Iterator[Run | DamagedError]:
+        query = select(runs).order_by(runs.c.key.desc()).limit(limit)
+        if not cells:
+            query = query.where(or_(runs.c.role.is_(None), runs.c.role.not_in(MATRIX_ROLES)))
         with self._reading() as connection:
-            rows = connection.execute(select(runs).order_by(runs.c.key.desc()).limit(limit)).mappings().all()
+            rows = connection.execute(query).mappings().all()
         for row in rows:
             try:
                 with _readable_run(row, self._name):

@@ -119,15 +119,29 @@ def word(view: MatrixView) -> tuple[str, str, str]:
     if view.open:
         return "open", "…", "open"
     gates = _gates(view)
+    said = code_word(view.outcome.exit_code, gates=gates)
     match view.outcome.exit_code:
         case ExitCode.BAD:
-            return ("fail" if gates else "worse"), "✕" if gates else "▼", "slower"
+            return said, "✕" if gates else "▼", "slower"
         case ExitCode.HOST | ExitCode.USAGE:
-            return "not measured", "○", "inconclusive"
+            return said, "○", "inconclusive"
         case ExitCode.CANNOT_TELL:
-            return "inconclusive", "?", "inconclusive"
+            return said, "?", "inconclusive"
         case _:
-            return ("pass" if gates else "good"), "✓", "faster"
+            return said, "✓", "faster"
+
+
+def code_word(code: ExitCode, *, gates: bool) -> str:
+    """The verdict of a matrix that is over, as a word; `gates`: of a gate."""
+    match code:
+        case ExitCode.BAD:
+            return "fail" if gates else "worse"
+        case ExitCode.HOST | ExitCode.USAGE:
+            return "not measured"
+        case ExitCode.CANNOT_TELL:
+            return "inconclusive"
+        case _:
+            return "pass" if gates else "good"
 
 
 def counts(view: MatrixView) -> tuple[tuple[str, int], ...]:

@@ -241,7 +241,7 @@ def test_a_waiver_bears_with_what_is_not_worse_than_its_bound(store: SqlStore) -
     waived = by_name(outcome)["b"]
     assert (waived.verdict, waived.waiver) == (CellVerdict.SLOWER, WAIVER)
     assert waived.exit_code is ExitCode.GOOD
-    assert "write_iops by not more than 30%" in waived.reason
+    assert "write_iops, not worse than 30%" in waived.reason
     (metric,) = waived.metrics
     assert (metric.verdict, metric.waiver, metric.margin) == (CellVerdict.SLOWER, WAIVER, 0.05)
     assert outcome.exit_code is ExitCode.GOOD
@@ -273,6 +273,17 @@ def test_a_waiver_without_a_bound_bears_with_any_loss(store: SqlStore) -> None:
     (waived,) = outcome.cells
     assert (waived.verdict, waived.waiver) == (CellVerdict.SLOWER, boundless)
     assert waived.metrics[0].margin == 0.05
+
+
+def test_a_waiver_without_a_bound_claims_nothing_that_is_not_known(store: SqlStore) -> None:
+    """A few blocks are enough for the waiver, and too few to say `not worse`."""
+    boundless = replace(WAIVER, bound=None)
+    _, outcome = loop(store, World(noise=0.2)).execute(request(gate("b", waivers=(boundless,))))
+    (waived,) = outcome.cells
+    assert (waived.verdict, waived.waiver) == (CellVerdict.INCONCLUSIVE, boundless)
+    assert (waived.metrics[0].verdict, waived.metrics[0].margin) == (CellVerdict.INCONCLUSIVE, 0.05)
+    assert outcome.exit_code is ExitCode.GOOD
+    assert outcome.boots < 20
 
 
 def test_only_a_waiver_for_all_metrics_and_without_a_bound_bears_with_a_crash(store: SqlStore) -> None:
