@@ -3,13 +3,14 @@
 import fcntl
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -58,7 +59,9 @@ while data := connected.recv(65536):
 
 
 @contextmanager
-def _running(argv: Sequence[str | Path], log: Path, ready: Callable[[], bool], **user: str) -> Iterator[None]:
+def _running(
+    argv: Sequence[str | Path], log: Path, ready: Callable[[], bool], *, stop: int = signal.SIGTERM, **user: str
+) -> Iterator["subprocess.Popen[bytes]"]:
     with log.open("wb") as stream, subprocess.Popen(argv, stdout=stream, stderr=stream, cwd="/", **user) as daemon:
         try:
             deadline = time.monotonic() + 60
@@ -66,9 +69,9 @@ def _running(argv: Sequence[str | Path], log: Path, ready: Callable[[], bool], *
                 assert daemon.poll() is None, log.read_text()
                 assert time.monotonic() < deadline, log.read_text()
                 time.sleep(0.05)
-            yield
+            yield daemon
         finally:
-            daemon.terminate()
+            daemon.send_signal(stop)
             try:
                 daemon.wait(timeout=20)
             except subprocess.TimeoutExpired:
@@ -161,49 +164,102 @@ def _answers(port: int) -> bool:
     return True
 
 
+class PostgresServer:
+    """A PostgreSQL server that can be stopped and started again."""
+
+    def __init__(self, folder: Path, user: dict[str, str]) -> None:
+        assert POSTGRES is not None
+        self._programs = POSTGRES.parent
+        if POSTGRES.is_relative_to(UNPACKED):
+            # Whoever it is may not enter the folder of this tree, either. It finds its own files beside itself.
+            shutil.copytree(UNPACKED / "usr", folder / "usr", symlinks=True, dirs_exist_ok=True)
+            self._programs = folder / POSTGRES.parent.relative_to(UNPACKED)
+        self._folder = folder
+        self._user = user
+        self._running: AbstractContextManager[subprocess.Popen[bytes]] | None = None
+        # With ``{}`` where the name of a database goes.
+        self.url = f"postgresql+psycopg://kab@/{{}}?host={folder}"
+        self.pid = 0
+
+    def make(self, password: str | None) -> None:
+        """Its files; with a password for everybody who connects, or with none."""
+        way: list[str | Path] = ["-A", "trust"]
+        if password is not None:
+            (self._folder / "password").write_text(password)
+            way = ["-A", "scram-sha-256", "--pwfile", self._folder / "password"]
+        subprocess.run(
+            [self._programs / "initdb", "-D", self._folder / "data", "-U", "kab", *way, "-E", "UTF8", "--no-sync"],
+            check=True, stdout=subprocess.DEVNULL, cwd="/", **self._user,
+        )  # fmt: skip
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        # Nothing is compiled: LLVM is not unpacked with it.
+        settings = ("listen_addresses=", "fsync=off", "jit=off")
+        self._running = _running(
+            [
+                self._programs / "postgres", "-D", self._folder / "data", "-k", self._folder,
+                *(word for setting in settings for word in ("-c", setting)),
+            ],
+            self._folder / "server.log",
+            lambda: _serves(self.url.format("postgres")),
+            # Sends its clients away at once, instead of waiting for them to go.
+            stop=signal.SIGINT,
+            **self._user,
+        )  # fmt: skip
+        self.pid = self._running.__enter__().pid
+
+    def stop(self) -> None:
+        """In order; its clients are sent away."""
+        if self._running is not None:
+            running, self._running = self._running, None
+            running.__exit__(None, None, None)
+
+    def freeze(self, number: int = signal.SIGSTOP) -> None:
+        """It and all that serve its clients stand still, and close nothing; with SIGCONT they go on."""
+        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+        for pid in (self.pid, *map(int, children)):
+            os.kill(pid, number)
+
+
 @contextmanager
-def postgres_server() -> Iterator[str]:
-    """A PostgreSQL server of our own on a socket; its URL, with ``{}`` where the name of a database goes.
+def postgres(password: str | None = None) -> Iterator[PostgresServer]:
+    """A PostgreSQL server of our own on a socket.
 
     A new database is made with ``CREATE DATABASE`` on ``postgres``. It refuses to run as root, who lends it to nobody:
     in a folder of its own, because those of pytest let no other user in.
     """
-    assert POSTGRES is not None
     user = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
     # A name short enough for sockets below it.
     folder = Path(tempfile.mkdtemp(prefix="kab-pg-", dir="/tmp"))
     try:
-        programs = POSTGRES.parent
-        if POSTGRES.is_relative_to(UNPACKED):
-            # Whoever it is may not enter the folder of this tree, either. It finds its own files beside itself.
-            shutil.copytree(UNPACKED / "usr", folder / "usr", symlinks=True)
-            programs = folder / POSTGRES.parent.relative_to(UNPACKED)
         if user:
             shutil.chown(folder, "nobody", "nogroup")
-        data = folder / "data"
-        subprocess.run(
-            [programs / "initdb", "-D", data, "-U", "kab", "-A", "trust", "-E", "UTF8", "--no-sync"],
-            check=True, stdout=subprocess.DEVNULL, cwd="/", **user,
-        )  # fmt: skip
-        argv = [programs / "postgres", "-D", data, "-k", folder]
-        # Nothing is compiled: LLVM is not unpacked with it.
-        settings = ("listen_addresses=", "fsync=off", "jit=off")
-        url = f"postgresql+psycopg://kab@/{{}}?host={folder}"
-        with _running(
-            [*argv, *(word for setting in settings for word in ("-c", setting))],
-            folder / "server.log",
-            lambda: _serves(url.format("postgres")),
-            **user,
-        ):
-            yield url
+        server = PostgresServer(folder, user)
+        server.make(password)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
     finally:
         shutil.rmtree(folder)
 
 
+@contextmanager
+def postgres_server(password: str | None = None) -> Iterator[str]:
+    """One that is there all the time: its URL, with ``{}`` where the name of a database goes."""
+    with postgres(password) as server:
+        yield server.url
+
+
 def _serves(url: str) -> bool:
+    """Whether it lets us in, or says why not."""
     engine = create_engine(url, poolclass=NullPool)
     try:
         engine.connect().close()
-    except OperationalError:
-        return False
+    except OperationalError as error:
+        return "password" in str(error)
+    finally:
+        engine.dispose()
     return True

@@ -12,6 +12,7 @@ from harness.model.run import Parent, Run, RunState, SubrunRole
 from harness.parse.foreign import printable
 from harness.parse.plainjson import decode, from_plain, to_plain
 from harness.store.damage import document, readable
+from harness.store.failures import again
 from harness.store.rows import run_row
 from harness.store.schema import bisections, identical_builds, marks, runs
 
@@ -29,6 +30,7 @@ class SqlBisections:
         self._writing = writing
         self._name = name
 
+    @again
     def create(self, run: Run, plan: BisectionPlan) -> None:
         """Store a new open run together with its plan. Raises HostError when its id is taken."""
         with self._writing() as connection:
@@ -46,6 +48,7 @@ class SqlBisections:
         with self._readable("plan", run_id):
             return None if found is None else from_plain(BisectionPlan, document(found))
 
+    @again
     def add_mark(self, run_id: str, mark: Mark) -> None:
         """Take a rung out, or put it back."""
         with self._writing() as connection:
@@ -61,6 +64,7 @@ class SqlBisections:
         with self._readable("marks", run_id):
             return tuple(from_plain(Mark, document(mark)) for mark in found)
 
+    @again
     def add_identical_build(self, run_id: str, identical: IdenticalBuild) -> None:
         """Note that a rung's kernel is that of another one. Raises HostError when that has been noted of it already."""
         with self._writing() as connection:
@@ -94,6 +98,7 @@ class SqlBisections:
                 for row in rows
             )
 
+    @again
     def finish(self, run_id: str, outcome: BisectionOutcome) -> None:
         """Store the outcome and close the run; a second time replaces the outcome."""
         with self._writing() as connection:

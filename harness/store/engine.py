@@ -6,14 +6,24 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, insert, make_url
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError
-from tenacity import retry, retry_if_exception_type, stop_after_delay, wait_random_exponential
+from tenacity import (
+    retry,
+    retry_if_exception_type,
+    retry_if_not_exception_type,
+    stop_after_delay,
+    wait_random_exponential,
+)
 
 from harness.errors import ConfigError, HostError, TransientHostError
-from harness.store.failures import translated
+from harness.parse.foreign import printable
+from harness.store.failures import AwayError, translated
+from harness.store.postgres import prepare_server
 from harness.store.schema import MIGRATED, SCHEMA_VERSION, WRITES, metadata, revision_of, revisions, schema
 from harness.store.version import checked_version
 
 BUSY_TIMEOUT_S = 30.0
+# The lock of those who make the tables, a number of our own: "kab".
+_MAKING = 0x6B6162
 
 
 def open_engine(where: Path | str, *, note: Callable[[str], None], busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
@@ -21,19 +31,32 @@ def open_engine(where: Path | str, *, note: Callable[[str], None], busy_timeout_
 
     A database of an older kab is migrated, which `note` hears of. Raises ConfigError for a URL that is malformed, lacks
     its driver, or leads to a database of something else or of a newer kab; HostError when the database cannot be
-    opened, or must be migrated and cannot be written.
+    opened, or must be migrated and cannot be written; AwayError where its server does not answer.
     """
-    url = _url(where)
+    url = database_url(where)
     name = display_name(url)
     try:
-        engine = create_engine(url)
-    except (ArgumentError, NoSuchModuleError, ImportError) as error:
+        # A connection of before its server was started again is told from one that is good.
+        engine = create_engine(url, pool_pre_ping=url.get_backend_name() != "sqlite")
+    except ImportError as error:
         raise ConfigError(
-            f"cannot use the database {name}: {error}", remedy="Give a file, or a URL whose driver is installed."
+            f"cannot use the database {name}: its driver is not installed ({error})",
+            remedy="Install it: pip install 'kab[postgres]'.",
+        ) from error
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise ConfigError(
+            f"cannot use the database {name}: {error}", remedy="Give a file, or a URL as postgresql://USER@HOST/NAME."
         ) from error
     if engine.dialect.name == "sqlite":
         _make_folder(url)
         _prepare_sqlite(engine, busy_timeout_s)
+    elif engine.dialect.name == "postgresql":
+        prepare_server(engine, busy_timeout_s)
+    else:
+        raise ConfigError(
+            f"cannot use the database {name}: kab knows SQLite and PostgreSQL",
+            remedy="Give a file, or a URL as postgresql://USER@HOST/NAME.",
+        )
     try:
         _ensure_schema(engine, name, busy_timeout_s, note)
     except BaseException:
@@ -46,18 +69,26 @@ def display_name(url: URL) -> str:
     """A database's name for messages: the file's path, or the URL without its password."""
     if url.get_backend_name() == "sqlite" and url.database:
         return url.database
-    return url.render_as_string(hide_password=True)
+    # Of its options only where the server is: any other may hold a password.
+    shown = url.difference_update_query([option for option in url.query if option not in {"host", "port"}])
+    # The driver is ours to choose.
+    return shown.set(drivername=url.get_backend_name()).render_as_string(hide_password=True)
 
 
-def _url(where: Path | str) -> URL:
+def database_url(where: Path | str) -> URL:
+    """The URL of a file (text without "://") or of what a URL names, with our driver. Raises ConfigError."""
     if isinstance(where, Path) or "://" not in where:
         return URL.create("sqlite", database=str(where))
     try:
-        return make_url(where)
+        url = make_url(where)
     except (ArgumentError, ValueError) as error:
         raise ConfigError(
-            f"not a database URL: {where}", remedy="Write it as in sqlite:////var/lib/kab/results.sqlite."
+            # What cannot be taken apart may hold a password anywhere.
+            f"not a database URL: {printable(where.partition('://')[0])}://...",
+            remedy="Write it as in sqlite:////var/lib/kab/results.sqlite, or postgresql://USER@HOST/NAME.",
         ) from error
+    # As libpq and everybody else writes it; without more, SQLAlchemy takes a driver of before.
+    return url.set(drivername="postgresql+psycopg") if url.drivername in {"postgres", "postgresql"} else url
 
 
 def _make_folder(url: URL) -> None:
@@ -103,7 +134,7 @@ def _prepare_sqlite(engine: Engine, busy_timeout_s: float) -> None:
 def _ensure_schema(engine: Engine, name: str, busy_timeout_s: float, note: Callable[[str], None]) -> None:
     # Turning a new file to WAL does not wait for a lock as everything else does: two first runs at once.
     @retry(
-        retry=retry_if_exception_type(TransientHostError),
+        retry=retry_if_exception_type(TransientHostError) & retry_if_not_exception_type(AwayError),
         stop=stop_after_delay(busy_timeout_s),
         wait=wait_random_exponential(multiplier=0.05, max=1.0),
         reraise=True,
@@ -128,6 +159,9 @@ def _create(engine: Engine, name: str) -> None:
         engine.connect().execution_options(**{WRITES: True}) as connection,
         connection.begin(),
     ):
+        if engine.dialect.name == "postgresql":
+            # There is no table yet to lock.
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_MAKING})")
         # Looked at again under the lock: another process may have been first.
         if checked_version(connection, name) is None:
             metadata.create_all(connection)

@@ -12,6 +12,7 @@ from harness.model.run import Run, RunState, SubrunRole
 from harness.parse.foreign import printable
 from harness.parse.plainjson import decode, from_plain, to_plain
 from harness.store.damage import document, readable
+from harness.store.failures import again
 from harness.store.rows import run_row
 from harness.store.schema import matrices, runs
 
@@ -29,6 +30,7 @@ class SqlMatrices:
         self._writing = writing
         self._name = name
 
+    @again
     def create(self, run: Run, plan: MatrixPlan) -> None:
         """Store a new open run together with its plan. Raises HostError when its id is taken."""
         with self._writing() as connection:
@@ -65,6 +67,7 @@ class SqlMatrices:
         with readable(f"the cells of matrix {printable(run_id)}", self._name):
             return {decode(str, row.place): decode(str, row.id) for row in rows}
 
+    @again
     def finish(self, run_id: str, outcome: MatrixOutcome) -> None:
         """Store the outcome and close the run; a second time replaces the outcome."""
         with self._writing() as connection:

@@ -23,7 +23,7 @@ from harness.store.alarms import SqlAlarms
 from harness.store.bisections import SqlBisections
 from harness.store.damage import DamagedError, document, readable
 from harness.store.engine import BUSY_TIMEOUT_S, display_name, open_engine
-from harness.store.failures import translated
+from harness.store.failures import again, translated
 from harness.store.history import SqlHistory, note_boot, note_night
 from harness.store.inserting import insert_new
 from harness.store.matrices import SqlMatrices
@@ -74,6 +74,7 @@ class SqlStore:
     ) -> None:
         self.close()
 
+    @again
     def create_run(self, run: Run) -> None:
         """Store a new run, with the trials that it has already.
 
@@ -96,6 +97,7 @@ class SqlStore:
         with self._reading() as connection:
             return _newest(connection, query, self._name)
 
+    @again
     def append_trial(self, run_id: str, trial: Trial[Place]) -> None:
         """Store one trial with its artifacts. Raises ConfigError for an unknown run, HostError for a second time."""
         place = trial.place.written
@@ -108,6 +110,7 @@ class SqlStore:
                 )
             _insert_trial(connection, key, trial)
 
+    @again
     def finish(self, run_id: str, decision: Decision) -> None:
         """Store the decision and close the run; a second time replaces the decision."""
         with self._writing() as connection:

@@ -5,19 +5,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from alembic import command
-from daemons import no_postgres_server, postgres_server
-from olddatabases import dumped, put_old, read_then, told
-from sqlalchemy import MetaData, create_engine, insert, select
+from olddatabases import dumped, put_old, read_then
 
 from harness.store import SqlStore
-from harness.store.migrate import alembic_config
-from harness.store.schema import SCHEMA_VERSION
 
 pytestmark = pytest.mark.integration
 
@@ -144,47 +138,3 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path, words: tuple[str, ...]
     assert "writable for this user" in done.stderr
     assert "Traceback" not in done.stderr
     assert dumped(path) == before
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The URL of an empty database on a PostgreSQL server of our own."""
-    if no_postgres_server:
-        pytest.skip(no_postgres_server)
-    with postgres_server() as url:
-        engine = create_engine(url.format("postgres"), isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.exec_driver_sql("CREATE DATABASE kab")
-        engine.dispose()
-        yield url.format("kab")
-
-
-def test_a_server_migrates_as_a_file_does(server: str, tmp_path: Path) -> None:
-    """Tables of version 2 with the rows of a file of then; migrated, both have the same in them."""
-    path = put_old(2, tmp_path / "results.sqlite")
-    source, target = create_engine(f"sqlite:///{path}"), create_engine(server)
-    with source.connect() as old, target.begin() as new:
-        command.upgrade(alembic_config(new), "0002")
-        tables = MetaData()
-        tables.reflect(old)
-        for table in tables.sorted_tables:
-            new.execute(table.delete())
-            if rows := [dict(row) for row in old.execute(select(table)).mappings()]:
-                new.execute(insert(table), rows)
-        new.exec_driver_sql("DROP TABLE alembic_version")
-        new.exec_driver_sql("SELECT setval('runs_key_seq', 1000)")
-    source.dispose()
-    target.dispose()
-    notes: list[str] = []
-    with SqlStore(path) as file, SqlStore(server, note=notes.append) as store:
-        assert [note.rpartition(" was ")[2] for note in notes] == [f"brought from schema version 2 to {SCHEMA_VERSION}"]
-        assert store.runs(1000) == file.runs(1000)
-        for run in store.runs(1000):
-            assert told(store, store.run(run.id)) == told(file, file.run(run.id))
-            if run.verb == "bisect":
-                assert store.bisections.subruns(run.id) == file.bisections.subruns(run.id)
-        run = file.run("20261122-0104-open-2")
-        assert run.parent is not None
-        assert store.unfinished(run.digest) == run
-    openers = [python(OPEN, server) for _ in range(3)]
-    assert [opener.communicate(timeout=60)[0] for opener in openers] == [f"{len(read_then(2)['runs'])}\n"] * 3
