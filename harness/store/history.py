@@ -117,12 +117,19 @@ def note_night(connection: Connection, run_key: int, run: Run) -> None:
         return
     cell = next((cell for cell in plan.cells if cell.name == run.parent.place), None)
     if cell is not None:
-        name, of = _followed(cell)
-        connection.execute(
-            insert(nights).values(
-                run_key=run_key, matrix=plan.title, cell=name, series=of, workload=cell.experiment.workload.name
-            )
-        )
+        connection.execute(insert(nights).values(night_row(run_key, plan, cell)))
+
+
+def night_row(run_key: int, plan: MatrixPlan, cell: Cell) -> dict[str, Any]:
+    """The row of `nights` for a run of `cell`."""
+    name, of = _followed(cell)
+    return {
+        "run_key": run_key,
+        "matrix": plan.title,
+        "cell": name,
+        "series": of,
+        "workload": cell.experiment.workload.name,
+    }
 
 
 def note_boot(connection: Connection, run_key: int, trial_key: int, trial: Trial[Place]) -> None:
@@ -131,10 +138,11 @@ def note_boot(connection: Connection, run_key: int, trial_key: int, trial: Trial
         return
     found = {metric: boot_value(trial, metric) for metric in trial.samples}
     values = {metric: value for metric, value in found.items() if value is not None}
-    night = connection.execute(select(nights).where(nights.c.run_key == run_key)).first() if values else None
+    query = select(nights).where(nights.c.run_key == run_key)
+    night = connection.execute(query).mappings().first() if values else None
     if night is None:
         return
-    rows = {metric: _series_row(night, metric) for metric in values}
+    rows = {metric: series_row(night, metric) for metric in values}
     keys = _series_keys(connection, rows.values())
     connection.execute(
         insert(boot_values),
@@ -145,8 +153,10 @@ def note_boot(connection: Connection, run_key: int, trial_key: int, trial: Trial
     )
 
 
-def _series_row(night: Any, metric: str) -> dict[str, Any]:
-    name = (night.matrix, night.cell, night.series, night.workload, metric)
+def series_row(night: Mapping[str, Any], metric: str) -> dict[str, Any]:
+    """The row of `series` of a metric, for nights as that of a row of `nights`."""
+    # A text that cannot be read any more is as good as any.
+    name = *(str(night[column]) for column in ("matrix", "cell", "series", "workload")), metric
     return {
         # Of texts of any length one that an index can hold.
         "digest": hashlib.sha256(canonical(name).encode()).hexdigest(),
