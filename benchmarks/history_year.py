@@ -35,7 +35,7 @@ from harness.store.rows import run_row
 from harness.store.schema import boot_values, matrices, nights, runs, samples, series, trials
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
-from daemons import PostgresServer, no_postgres_server
+from daemons import PostgresServer, no_postgres_server  # type: ignore[import-not-found]
 
 _START = datetime(2026, 1, 1, 2, tzinfo=UTC)
 _QUESTIONS: dict[str, dict[str, str]] = {

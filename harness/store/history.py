@@ -122,7 +122,7 @@ def note_night(connection: Connection, run_key: int, run: Run) -> None:
 
 def night_row(run_key: int, plan: MatrixPlan, cell: Cell) -> dict[str, Any]:
     """The row of `nights` for a run of `cell`."""
-    name, of = _followed(cell)
+    name, of = followed(cell)
     return {
         "run_key": run_key,
         "matrix": plan.title,
@@ -139,9 +139,10 @@ def note_boot(connection: Connection, run_key: int, trial_key: int, trial: Trial
     found = {metric: boot_value(trial, metric) for metric in trial.samples}
     values = {metric: value for metric, value in found.items() if value is not None}
     query = select(nights).where(nights.c.run_key == run_key)
-    night = connection.execute(query).mappings().first() if values else None
-    if night is None:
+    found_row = connection.execute(query).mappings().first() if values else None
+    if found_row is None:
         return
+    night = {str(column): value for column, value in found_row.items()}
     rows = {metric: series_row(night, metric) for metric in values}
     keys = _series_keys(connection, rows.values())
     connection.execute(
@@ -175,7 +176,7 @@ def _series_keys(connection: Connection, rows: Iterable[dict[str, Any]]) -> dict
     return found
 
 
-def _followed(cell: Cell) -> tuple[str, str]:
+def followed(cell: Cell) -> tuple[str, str]:
     """What a cell is called over the nights, and what its kernels are newest of."""
     label = cell.axes.get(SERIES_AXIS)
     if label is None:
