@@ -126,12 +126,8 @@ def night_run(planned: MatrixPlan, night: int, number: int | None) -> Run:
 def stored(table: Any, row: dict[str, Any], connection: Connection) -> list[Any]:
     """The row as its columns are stored."""
     dialect = connection.dialect
-    return [
-        process(row[name])
-        if (process := table.c[name].type.dialect_impl(dialect).bind_processor(dialect))
-        else row[name]
-        for name in row
-    ]
+    binds = {name: table.c[name].type.dialect_impl(dialect).bind_processor(dialect) for name in row}
+    return [value if (bind := binds[name]) is None else bind(value) for name, value in row.items()]
 
 
 def fill(store: SqlStore, sizes: argparse.Namespace) -> None:
@@ -155,7 +151,7 @@ def fill(store: SqlStore, sizes: argparse.Namespace) -> None:
                 (boot_values, ("series_key", "trial_key", "run_key", "value")),
             )
         }
-        with store._writing() as connection:
+        with store.writing() as connection:
             for number in (None, *range(sizes.cells)):
                 run_key += 1
                 row = {"key": run_key, **run_row(night_run(planned, night, number))}
@@ -254,7 +250,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         with make(folder) as (url, cold):
             with SqlStore(url) as store:
-                with store._reading() as connection:
+                with store.reading() as connection:
                     there = connection.execute(select(func.count()).select_from(nights)).scalar()
                 if not there:
                     since = time.perf_counter()

@@ -20,8 +20,13 @@ class BlockPair:
 
 def boot_value(trial: Trial[Place], metric: str) -> float | None:
     """Median over the iterations of one boot, or None where the boot did not give the metric."""
-    values = [value for value in trial.samples.get(metric, ()) if math.isfinite(value)]
-    return statistics.median(values) if values else None
+    return middle(trial.samples.get(metric, ()))
+
+
+def middle(values: Iterable[float]) -> float | None:
+    """Median of those of `values` that are finite numbers, None where none is."""
+    finite = [value for value in values if math.isfinite(value)]
+    return statistics.median(finite) if finite else None
 
 
 def complete_blocks(trials: Iterable[Trial[BlockPlace]]) -> dict[int, dict[Arm, Trial[BlockPlace]]]:

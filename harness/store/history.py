@@ -25,7 +25,7 @@ from harness.model.trial import Outcome, Trial
 from harness.parse.plainjson import canonical, decode, from_plain
 from harness.stats.blocks import boot_value
 from harness.store.damage import UNFIT, document, readable
-from harness.store.inserting import insert_new
+from harness.store.inserting import insert_new, insert_stored
 from harness.store.rows import moment
 from harness.store.schema import boot_values, matrices, nights, runs, series
 
@@ -143,13 +143,26 @@ def note_boot(connection: Connection, run_key: int, trial_key: int, trial: Trial
     if found_row is None:
         return
     night = {str(column): value for column, value in found_row.items()}
-    rows = {metric: series_row(night, metric) for metric in values}
+    note_values(connection, run_key, night, {trial_key: values})
+
+
+def note_values(
+    connection: Connection, run_key: int, night: Mapping[str, Any], boots: Mapping[int, Mapping[str, float]]
+) -> None:
+    """Store the values of some boots of one night: by the trial's key, then by metric."""
+    metrics = {metric for values in boots.values() for metric in values}
+    if not metrics:
+        return
+    rows = {metric: series_row(night, metric) for metric in metrics}
     keys = _series_keys(connection, rows.values())
-    connection.execute(
-        insert(boot_values),
+    insert_stored(
+        connection,
+        boot_values,
+        ("series_key", "trial_key", "run_key", "value"),
         [
-            {"series_key": keys[row["digest"]], "trial_key": trial_key, "run_key": run_key, "value": values[metric]}
-            for metric, row in rows.items()
+            (keys[rows[metric]["digest"]], trial_key, run_key, value)
+            for trial_key, values in boots.items()
+            for metric, value in values.items()
         ],
     )
 

@@ -54,13 +54,13 @@ class SqlStore:
         self._engine = open_engine(where, note=note, busy_timeout_s=busy_timeout_s)
         self._name = display_name(self._engine.url)
         # What bisections keep besides their run.
-        self.bisections = SqlBisections(self._reading, self._writing, self._name)
+        self.bisections = SqlBisections(self.reading, self.writing, self._name)
         # The same for matrices.
-        self.matrices = SqlMatrices(self._reading, self._writing, self._name)
+        self.matrices = SqlMatrices(self.reading, self.writing, self._name)
         # What is followed over the nights.
-        self.history = SqlHistory(self._reading, self._name)
+        self.history = SqlHistory(self.reading, self._name)
         # Confirmed changes of nightly series, and what was suspected.
-        self.alarms = SqlAlarms(self._reading, self._writing, self._name)
+        self.alarms = SqlAlarms(self.reading, self.writing, self._name)
 
     def close(self) -> None:
         """Close every connection."""
@@ -80,7 +80,7 @@ class SqlStore:
 
         Raises HostError when its id is taken, or its place in its parent; ConfigError for a parent that there is not.
         """
-        with self._writing() as connection:
+        with self.writing() as connection:
             if connection.execute(select(runs.c.key).where(runs.c.id == run.id)).first() is not None:
                 raise HostError(f"there is a run {run.id} in {self._name} already", remedy="Run the command again.")
             if run.parent is not None:
@@ -94,14 +94,14 @@ class SqlStore:
     def unfinished(self, digest: str) -> Run | None:
         """The newest open run with this digest, trials included (artifacts left out), or None."""
         query = select(runs).where(runs.c.digest == digest, runs.c.state == RunState.OPEN.value)
-        with self._reading() as connection:
+        with self.reading() as connection:
             return _newest(connection, query, self._name)
 
     @again
     def append_trial(self, run_id: str, trial: Trial[Place]) -> None:
         """Store one trial with its artifacts. Raises ConfigError for an unknown run, HostError for a second time."""
         place = trial.place.written
-        with self._writing() as connection:
+        with self.writing() as connection:
             key = _run_key(connection, run_id, self._name)
             if connection.execute(_trial_query(run_id, trial.spec)).first() is not None:
                 raise HostError(
@@ -113,7 +113,7 @@ class SqlStore:
     @again
     def finish(self, run_id: str, decision: Decision) -> None:
         """Store the decision and close the run; a second time replaces the decision."""
-        with self._writing() as connection:
+        with self.writing() as connection:
             key = _run_key(connection, run_id, self._name)
             connection.execute(delete(decisions).where(decisions.c.run_key == key))
             connection.execute(
@@ -135,7 +135,7 @@ class SqlStore:
 
         Raises ConfigError when there is none, or when several runs begin so, DamagedError for what cannot be read.
         """
-        with self._reading() as connection:
+        with self.reading() as connection:
             wanted = runs.c.parent.is_(None) if run_id == NEWEST else runs.c.id == run_id
             exact = _newest(connection, select(runs).where(wanted), self._name)
             if exact is not None:
@@ -160,7 +160,7 @@ class SqlStore:
 
     def decision(self, run_id: str) -> Decision | None:
         """What the run decided, or None while it is open. Raises ConfigError for an unknown run, DamagedError."""
-        with self._reading() as connection:
+        with self.reading() as connection:
             key = _run_key(connection, run_id, self._name)
             found = connection.execute(select(decisions.c.document).where(decisions.c.run_key == key)).scalar()
         with readable(f"the decision of run {printable(run_id)}", self._name):
@@ -178,7 +178,7 @@ class SqlStore:
         query = select(runs).order_by(runs.c.key.desc()).limit(limit)
         if not cells:
             query = query.where(or_(runs.c.role.is_(None), runs.c.role.not_in(MATRIX_ROLES)))
-        with self._reading() as connection:
+        with self.reading() as connection:
             rows = connection.execute(query).mappings().all()
         for row in rows:
             try:
@@ -209,7 +209,7 @@ class SqlStore:
             query = query.where(artifacts.c.name.in_(list(names)))
         place = spec.place.written
         what = f"an artifact of boot {place.order} of block {place.block} of run {printable(run_id)}"
-        with readable(what, self._name), self._reading() as connection:
+        with readable(what, self._name), self.reading() as connection:
             rows = connection.execute(query).all()
             return {row.name: self._unpacked(row.name, row.sha256, row.size_bytes, row.zstd) for row in rows}
 
@@ -230,12 +230,14 @@ class SqlStore:
         return content
 
     @contextmanager
-    def _reading(self) -> Iterator[Connection]:
+    def reading(self) -> Iterator[Connection]:
+        """A transaction that only reads, for modules of this package."""
         with translated(self._name), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
-    def _writing(self) -> Iterator[Connection]:
+    def writing(self) -> Iterator[Connection]:
+        """A transaction that writes, for modules of this package."""
         with (
             translated(self._name),
             self._engine.connect().execution_options(**{WRITES: True}) as connection,

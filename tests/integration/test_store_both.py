@@ -18,6 +18,8 @@ import pytest
 from alembic import command
 from daemons import no_postgres_server, postgres_server
 from hypothesis import HealthCheck, given, settings
+from ladders import World, loop, request
+from nightly import ALARM
 from olddatabases import VERSIONS, put_old, read_then, told
 from sqlalchemy import Engine, ExceptionContext, MetaData, create_engine, event, insert, select, text
 from strategies import block_places, decisions, rung_places, runs, trials
@@ -30,6 +32,7 @@ from harness.model.run import RUNG_VERBS, Parent, Run, RunState, SubrunRole
 from harness.model.trial import Outcome, Trial
 from harness.model.verdict import Decision
 from harness.store import SqlStore
+from harness.store.copying import Copied, copy_store
 from harness.store.damage import DamagedError
 from harness.store.failures import AwayError
 from harness.store.migrate import alembic_config
@@ -318,6 +321,34 @@ def test_several_migrate_a_server_at_once(server: str, tmp_path: Path) -> None:
     assert {lines.splitlines()[-1] for lines in said} == {str(len(read_then(3)["runs"]))}
 
 
+def test_it_is_copied_to_the_other_kind_and_back(store: SqlStore, tmp_path: Path, server: str) -> None:
+    """From each to each; a run that goes on meanwhile is brought up to that."""
+    kind = store._engine.dialect.name
+    there = str(tmp_path / "other.sqlite") if kind == "postgresql" else new_database(server)
+    loop(store, World()).execute(request())
+    store.matrices.create(factories.run(id="night", verb="nightly"), PLAN)
+    parent = Parent(run_id="night", role=SubrunRole.CELL, place=PLAN.cells[0].name)
+    store.create_run(factories.run(factories.blocks(2), id="cell", parent=parent, conditions={"odd": "\0 \ud800"}))
+    store.alarms.tell(ALARM)
+    with SqlStore(there) as other, SqlStore(tmp_path / "back.sqlite") as back:
+        first = copy_store(store, other)
+        assert (first.runs, first.alarms, first.refused) == (len(store.runs(100)), 1, ())
+        store.append_trial("cell", factories.blocks(3)[5])
+        store.finish("cell", factories.decide(factories.blocks(2)))
+        assert copy_store(store, other) == Copied(extended=1, trials=1, there=first.runs - 1)
+        copy_store(other, back)
+        for one in (other, back):
+            for run in store.runs(100):
+                assert one.with_artifacts(one.run(run.id)) == store.with_artifacts(store.run(run.id))
+                assert one.decision(run.id) == store.decision(run.id)
+                assert one.bisections.outcome(run.id) == store.bisections.outcome(run.id)
+            assert one.history.nights(metric="write_iops") == store.history.nights(metric="write_iops")
+            assert one.alarms.all() == store.alarms.all()
+        # What was copied goes on there.
+        other.create_run(factories.run(id="new"))
+        assert other.run("last").id == "new"
+
+
 # A writer of its own: appends COUNT trials to a run, each with an artifact that all writers have.
 WRITER = """
 import random, sys
@@ -391,7 +422,10 @@ def test_a_deadlock_is_undone_and_made_again(server: str) -> None:
         other.exec_driver_sql(put, (hashes[1],))
         ours = threading.Thread(target=store.append_trial, args=("one", trial))
         ours.start()
-        time.sleep(0.3)
+        deadline = time.monotonic() + 60
+        while not other.exec_driver_sql("SELECT count(*) FROM pg_locks WHERE NOT granted").scalar():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
         other.exec_driver_sql(put, (hashes[0],))
         other.rollback()
         ours.join(timeout=30)

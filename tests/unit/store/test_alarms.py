@@ -108,7 +108,7 @@ def test_what_is_damaged_hides_nothing_else(store: SqlStore) -> None:
     store.alarms.tell(ALARM)
     store.alarms.tell(replace(ALARM, id="other"))
     store.alarms.ask(Asked(name=SERIES, change=CHANGE, run_id="ab-1", at=FIRST_NIGHT, confirmed=False))
-    with store._writing() as connection:
+    with store.writing() as connection:
         connection.execute(update(alarms).where(alarms.c.id == "other").values(document={"id": 1}))
         connection.execute(update(suspicions).values(document="?"))
     listing = store.alarms.all()
@@ -116,7 +116,7 @@ def test_what_is_damaged_hides_nothing_else(store: SqlStore) -> None:
     [damaged] = listing.damaged
     assert "alarm other" in damaged.message
     assert store.alarms.asked() == ()
-    with store._writing() as connection:
+    with store.writing() as connection:
         connection.execute(update(alarm_events).values(document=[]))
     assert len(store.alarms.all().damaged) == 2
 
