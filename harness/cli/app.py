@@ -30,6 +30,7 @@ Examples:
 # Verb -> module of harness.cli that holds the command of the same name.
 _VERBS = {
     "ab": "ab",
+    "alarms": "alarms",
     "bisect": "bisect",
     "build": "build",
     "clean": "clean",

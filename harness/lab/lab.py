@@ -5,6 +5,7 @@ Nothing here imports what boots guests or decides before it is asked to: what on
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from harness.lab.workspace import Workspace
 from harness.model.kernel import Kernel
 
 if TYPE_CHECKING:
+    from harness.lab.alarms import AlarmStory
     from harness.lab.bench import BenchChoice, OpenBench
     from harness.lab.boot import Booted
     from harness.lab.listings import RunListing, Verified
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from harness.lab.reports import MatrixReport, RunReport, SearchReport
     from harness.lab.searches import StoredSearch
     from harness.lab.searchrequest import SearchRequest
+    from harness.model.alarm import Alarm, AlarmState
     from harness.model.bisection import BisectionOutcome
     from harness.model.check import Check
     from harness.model.estimate import MatrixEstimate
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from harness.model.run import Run
     from harness.model.verdict import Decision
     from harness.run.answer import TreeLister
+    from harness.store.alarms import AlarmListing
 
 
 class Lab(Workspace):
@@ -264,6 +268,30 @@ class Lab(Workspace):
         from harness.lab.searches import stored_search
 
         return stored_search(self, run_id)
+
+    def alarms(self, *, closed: bool = False) -> "AlarmListing":
+        """Confirmed changes of nightly series that are open, oldest first; with `closed` those that are not, too."""
+        from harness.lab.alarms import list_alarms
+
+        return list_alarms(self, closed=closed)
+
+    def alarm(self, wanted: str) -> "AlarmStory":
+        """An alarm by its id or the beginning of one, with what can be done about it. Raises ConfigError."""
+        from harness.lab.alarms import alarm_story
+
+        return alarm_story(self, wanted)
+
+    def acknowledge(self, wanted: str, *, owner: str, due: datetime | None = None, note: str = "") -> "Alarm":
+        """Store who looks after an alarm until when [in three working days]; the alarm then. Raises ConfigError."""
+        from harness.lab.alarms import acknowledge
+
+        return acknowledge(self, wanted, owner=owner, due=due, note=note)
+
+    def close_alarm(self, wanted: str, *, state: "AlarmState", note: str) -> "Alarm":
+        """Store how an alarm ended, FIXED or NOT_A_BUG; the alarm then. Raises ConfigError."""
+        from harness.lab.alarms import close_alarm
+
+        return close_alarm(self, wanted, state=state, note=note)
 
     def skip(self, spec: str, *, undo: bool = False, reason: str = "by hand") -> "tuple[Run, str]":
         """Take a kernel out of the newest unfinished search, or put it back; the search, and the kernel's release.

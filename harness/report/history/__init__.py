@@ -1,0 +1,1 @@
+"""Nightly series and their alarms, told: text, HTML, JSON."""
