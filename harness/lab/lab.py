@@ -199,6 +199,21 @@ class Lab(Workspace):
 
         return boot(self, spec, request or Request(), bench=self._choice(bench, destroy_data))
 
+    def screen_and_confirm(
+        self, run: "Run", *, bench: "OpenBench", max_confirmations: int = 5, destroy_data: str = ""
+    ) -> "tuple[Alarm, ...]":
+        """Screen the series of the cells of a matrix that was just measured, and put what is suspected to A/Bs.
+
+        At most `max_confirmations` of these are made, each of at most 40 boots or the cell's own cap; the rest comes
+        again with the next night. Returns the alarms that are new, or new again. What the host lets nobody confirm is
+        noted, and is no error. Raises ConfigError where `run` is no matrix, HostError where the store does not answer.
+        """
+        from harness.lab.confirming import screen_and_confirm
+
+        return screen_and_confirm(
+            self, run, bench=bench, max_confirmations=max_confirmations, destroy_data=destroy_data
+        )
+
     def build(self, spec: str, options: "BuildOptions | None" = None) -> Kernel:
         """The kernel of a ``git:TREE@REVISION``, built unless it is in the cache; its spec says how.
 

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
-from harness.model.alarm import Asked, Break, Change, Night
+from harness.model.alarm import Asked, Change, Night
 from harness.model.experiment import Experiment
 from harness.model.verdict import Decision, Verdict
 from harness.model.workload import Direction, Metric
@@ -43,21 +43,6 @@ AGAIN = 1.5
 _PART, _ERROR, _BOOTS = 0.5, 0.01, 40
 # Without a floor of the metric, values that are not positive are raised to this part of the largest one.
 _RELATIVE_FLOOR = 0.01
-
-
-def breaks(nights: Sequence[Night]) -> tuple[Break, ...]:
-    """Each night whose conditions are not those of the night before, with what is another."""
-    found = []
-    for index in range(1, len(nights)):
-        old, new = dict(nights[index - 1].conditions), dict(nights[index].conditions)
-        changed = tuple(
-            (name, old.get(name, ""), new.get(name, ""))
-            for name in dict.fromkeys((*old, *new))
-            if old.get(name, "") != new.get(name, "")
-        )
-        if changed:
-            found.append(Break(index=index, changed=changed))
-    return tuple(found)
 
 
 def screen(
@@ -86,7 +71,7 @@ def screen(
     found: list[Change] = []
     for segment in segments:
         pieces = [*_pieces([logs[index] / scale for index in segment])]
-        changes = [series.change(segment, *piece) for piece in pieces]
+        changes = [series.change(segment, start, end) for start, _, end in pieces]
         if segment[-1] == usable[-1]:
             # What is newer than the last change of the segment.
             changes.append(series.newest(segment, pieces[-1][1] if pieces else 0))
@@ -142,17 +127,17 @@ class _Series:
             score = self._score(segment, *piece)
             if score >= THRESHOLD and (best is None or score > best[0]):
                 best = (score, piece)
-        return self.change(segment, *best[1]) if best else None
+        return self.change(segment, best[1][0], best[1][2]) if best else None
 
-    def change(self, segment: Sequence[int], start: int, split: int, end: int) -> Change | None:
-        """The change at place `split` of a segment, between [start, split) and [split, end); None where it is none.
+    def change(self, segment: Sequence[int], start: int, end: int) -> Change | None:
+        """The change of a segment's nights [start, end) where they divide best; None where it is none.
 
         That is where it is below the least effect, or both sides of it are one kernel.
         """
+        first, split, last = self._places(segment, start, end)
         effect = self._effect(segment, start, split, end)
         if abs(effect) < self.minimal:
             return None
-        first, last = self._places(segment, start, split, end)
         before, after = self.nights[segment[first - 1]].kernel, self.nights[segment[last]].kernel
         if before.digest == after.digest:
             return None
@@ -174,17 +159,19 @@ class _Series:
         variance = sum((1.0 if count < NEWEST else _MEDIAN) / count for count in (split - start, end - split))
         return abs(self._effect(segment, start, split, end)) / (self.scale * math.sqrt(variance))
 
-    def _places(self, segment: Sequence[int], start: int, split: int, end: int) -> tuple[int, int]:
-        """First and last place of a segment that the change may be at as well, by what the squares grow by there."""
-        logs = [self.logs[index] / self.scale for index in segment[start:end]]
-        at = split - start
-        least = _squares(logs[:at]) + _squares(logs[at:])
-        as_good = [
-            place
-            for place in range(1, len(logs))
-            if _squares(logs[:place]) + _squares(logs[place:]) <= least + _PLACE or place == at
-        ]
-        return start + as_good[0], start + as_good[-1]
+    def _places(self, segment: Sequence[int], start: int, end: int) -> tuple[int, int, int]:
+        """First, best and last place of [start, end) that it may divide at, by the sum of squares on both sides."""
+        base = self.logs[segment[start]]
+        logs = [(self.logs[index] - base) / self.scale for index in segment[start:end]]
+        whole, left = math.fsum(logs), 0.0
+        # What a division takes off the sum of squares, but for a constant.
+        gains = []
+        for place, value in enumerate(logs[:-1], 1):
+            left += value
+            gains.append(left**2 / place + (whole - left) ** 2 / (len(logs) - place))
+        best = max(gains)
+        as_good = [place for place, gain in enumerate(gains, start + 1) if gain >= best - _PLACE]
+        return as_good[0], start + 1 + gains.index(best), as_good[-1]
 
 
 def _squares(values: Sequence[float]) -> float:

@@ -12,7 +12,8 @@ from nightly import FIRST_NIGHT, SERIES, kernel, nights
 from harness.model.alarm import Asked, Change
 from harness.model.verdict import Decision, Verdict
 from harness.model.workload import Direction, Metric
-from harness.stats.changepoints import AGAIN, breaks, confirmation, confirmed, minimal_effect, screen
+from harness.stats.changepoints import AGAIN, confirmation, confirmed, minimal_effect, screen
+from harness.stats.nights import breaks
 
 pytestmark = pytest.mark.unit
 
