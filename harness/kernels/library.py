@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -22,6 +22,15 @@ from harness.kernels.verify import Verified, verify
 from harness.model.history import Ladder, Rung, Step
 from harness.model.kernel import AvailableKernel, Kernel
 from harness.model.source import GitSpec
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KernelSeries:
+    """All kernels that a spec may mean, which is the newest of them: those on offer, oldest first."""
+
+    rungs: tuple[Rung, ...]
+    # Whether one of the source's versions comes after another, be they on offer or not.
+    is_newer: Callable[[str, str], bool]
 
 
 class KernelLibrary:
@@ -104,6 +113,21 @@ class KernelLibrary:
         return replace(
             found, rungs=tuple(replace(rung, kernel=self._marked(listing, rung.kernel)) for rung in found.rungs)
         )
+
+    def series(self, spec: str) -> KernelSeries | None:
+        """The kernels on offer that `spec` is the newest of; None where its source cannot tell, as a path cannot.
+
+        Raises ConfigError (NoKernelError where there is none), HostError.
+        """
+        source, parsed = self.parse(spec)
+        listing = source.listing(source.flavour_of(parsed))
+        if listing is None:
+            return None
+        rungs = tuple(
+            Rung(spec=listing.spec_of(kernel), kernel=self._marked(listing, kernel))
+            for kernel in listing.matching(parsed)
+        )
+        return KernelSeries(rungs=rungs, is_newer=listing.is_newer)
 
     def changes(self, older: Kernel, newer: Kernel) -> Step:
         """What came between two kernels, as far as the source of the newer one can tell. Raises HostError."""

@@ -56,6 +56,12 @@ class Listing(Protocol[S_contra]):
         Raises NoKernelError, which says what there is nearby.
         """
 
+    def matching(self, spec: S_contra, /) -> Sequence[AvailableKernel]:
+        """All that the `spec` means, oldest first; the last one is what ``choose`` gives. Raises NoKernelError."""
+
+    def is_newer(self, version: str, other: str, /) -> bool:
+        """Whether one of the source's versions comes after another, be they on offer or not."""
+
     def spec_of(self, kernel: AvailableKernel, /) -> str:
         """A spec that names this very kernel for ever, whatever is on offer later."""
 

@@ -9,6 +9,7 @@ from kernelspecs import available
 
 from harness.errors import ConfigError, HostError
 from harness.history.changelog import changes_between
+from harness.history.nights import Choice, Known, Measured, baseline_of, new_kernels
 from harness.host.paths import Paths
 from harness.kernels.debian.changelog import read_changelog
 from harness.kernels.library import KernelLibrary
@@ -42,6 +43,34 @@ def test_suites_by_their_role(paths):
         by_role = library.ladder(["debian:*"], suites=["stable-backports"])
         assert all(any("backports" in suite for suite in rung.kernel.suites) for rung in by_role.rungs)
         assert library.ladder(["debian:6.12", "debian:stable-backports"]).rungs
+
+
+@pytest.mark.parametrize("spec", ["debian:6.12", "debian:stable-backports", "debian:6.12/amd64"])
+def test_what_is_newest_of_a_series_over_the_nights(paths, spec):
+    """As `kab nightly` looks for what is new: a kernel is, until it or a newer one was measured."""
+    with KernelLibrary(paths) as library:
+        series = library.series(spec)
+        newest = library.show(spec)
+    kernels = [
+        Known(
+            name=rung.kernel.release,
+            version=rung.kernel.version,
+            identities=frozenset({f"{rung.kernel.release}={rung.kernel.version}"}),
+            spec=rung.spec,
+        )
+        for rung in series.rungs
+    ]
+    assert len({kernel.spec for kernel in kernels}) == len(kernels) > 1
+    assert kernels[-1].name == newest.release
+    past = []
+    for number, kernel in enumerate(kernels):
+        new = new_kernels(kernels, past, newest=1, is_newer=series.is_newer)
+        assert new.wanted == (kernels[-1],)
+        assert new.passed_over == tuple(kernels[number:-1])
+        against = baseline_of(kernel, kernels, past, given=None, there=lambda _: True)
+        assert against.choice is (Choice.LAST_GOOD if number else Choice.ITSELF)
+        past.insert(0, Measured(kernel=kernel, against=kernel, good=True))
+    assert new_kernels(kernels, past, newest=9, is_newer=series.is_newer).wanted == ()
 
 
 @pytest.mark.parametrize(

@@ -312,7 +312,9 @@ JUNIT = """\
 <testsuites><testsuite name="gate"><testcase classname="wal/ext4" name="write_iops"/>
 <testcase classname="wal/btrfs" name="write_iops"><failure message="9 % slower"/></testcase>
 <testcase classname="wal/xfs" name="a b"><skipped message="waived: known"/></testcase>
-<testcase classname="wal/f2fs" name="measured"><error>no such kernel</error></testcase></testsuite></testsuites>
+<testcase classname="wal/f2fs" name="measured"><error>no such kernel</error></testcase>
+<testcase classname="wal/nfs" name="measured"><error type="inconclusive" message="40 boots"/></testcase>
+</testsuite></testsuites>
 """
 
 
@@ -341,6 +343,7 @@ def test_tmt_gets_a_result_for_each_cell(stub: Stub) -> None:
         ("/wal/btrfs/write_iops", "fail"),
         ("/wal/xfs/a_b", "info"),
         ("/wal/f2fs/measured", "error"),
+        ("/wal/nfs/measured", "warn"),
     ]
     assert results[0]["log"] == ["report.txt", "junit.xml"]
     assert results[2]["note"] == ["9 % slower"]

@@ -16,7 +16,8 @@ MEANINGS = {
     1: ("fail", "slower or faulty"),
     125: ("warn", "cannot tell: not every cell was decided"),
 }
-# An element in a test case of JUnit -> tmt's result; "info" is a soft pass. Without one: pass.
+# An element in a test case of JUnit -> tmt's result; "info" is a soft pass (kab's JUnit skips what is waived). Without
+# one: pass.
 OUTCOMES = {"error": "error", "failure": "fail", "skipped": "info"}
 LOGS = ("report.txt", "report.html", "report.json", "junit.xml")
 NOTE_CHARACTERS = 500
@@ -40,6 +41,9 @@ def of_case(case: ElementTree.Element) -> dict[str, object]:
         found = case.find(kind)
         if found is not None:
             note = found.get("message") or found.text or kind
+            # JUnit has no word for what is not decided, and kab calls it an error of this type.
+            if found.get("type") == "inconclusive":
+                result = "warn"
             return {"name": name, "result": result, "note": [note[:NOTE_CHARACTERS]]}
     return {"name": name, "result": "pass"}
 

@@ -68,7 +68,12 @@ class Catalogue:
     suite_aliases: Mapping[str, str] = field(default_factory=dict)
 
     def find(self, spec: DebianSpec, suites: Sequence[str] = ()) -> DebianKernel | None:
-        """The kernel that `spec` means, the newest where it means several; None when there is none.
+        """The kernel that `spec` means, the newest where it means several; None when there is none."""
+        found = self._find_all(spec, suites)
+        return found[-1] if found else None
+
+    def _find_all(self, spec: DebianSpec, suites: Sequence[str] = ()) -> tuple[DebianKernel, ...]:
+        """The kernels that `spec` means, oldest first.
 
         A selector is tried as a release, a package version, a suite, a series ("6.12", "6.12.107") and a release
         without its flavour, in this order: "7.3" is a series, though a kernel may call itself "7.3-cloud-amd64".
@@ -85,8 +90,8 @@ class Catalogue:
             [kernel for kernel in pool if kernel.release == f"{selector}-{flavour}"],
         ):
             if matching:
-                return matching[-1]
-        return None
+                return tuple(matching)
+        return ()
 
     def no_match(self, spec: DebianSpec, suites: Sequence[str] = ()) -> NoKernelError:
         """The error to raise where ``find`` found nothing: says what there is nearby."""
@@ -114,6 +119,17 @@ class Catalogue:
         if found is None:
             raise self.no_match(wanted, suites)
         return found
+
+    def matching(self, spec: DebianSpec) -> tuple[DebianKernel, ...]:
+        """As ``Listing.matching``: all packages of a series or a suite, in the order of their versions."""
+        found = self._find_all(spec)
+        if not found:
+            raise self.no_match(spec)
+        return found
+
+    def is_newer(self, version: str, other: str) -> bool:
+        """As ``Listing.is_newer``, by Debian's own comparison."""
+        return Version(version) > Version(other)
 
     def spec_of(self, kernel: AvailableKernel) -> str:
         """The release, as people know it; the package version where several packages call themselves so."""

@@ -80,6 +80,12 @@ class Shop:
             raise NoKernelError(f"the shop has no {spec}")
         return found[-1]
 
+    def matching(self, spec: str) -> Sequence[Numbered]:
+        return [kernel for kernel in self.stock if spec in {kernel.version, kernel.release}]
+
+    def is_newer(self, version: str, other: str) -> bool:
+        return int(version.removeprefix("r")) > int(other.removeprefix("r"))
+
     def spec_of(self, kernel: AvailableKernel) -> str:
         return f"shop:{kernel.release}"
 
@@ -181,6 +187,15 @@ def test_its_ladder_is_in_its_own_order(library):
     assert [rung.kernel.release for rung in library.ladder(["shop:r*"], suites=["main"]).rungs][-1] == "r10-1"
     for rung in every.rungs:
         assert library.resolve(rung.spec).release == rung.kernel.release
+
+
+def test_what_is_newest_of_changes_with_the_stock(library):
+    library.resolve("shop:r2-1")
+    series = library.series("shop:r2")
+    assert [(rung.spec, rung.kernel.cached) for rung in series.rungs] == [("shop:r2-1", True), ("shop:r2-2", False)]
+    assert series.is_newer("r10", "r9")
+    assert not series.is_newer("r9", "r9")
+    assert library.series("host") is None
 
 
 @pytest.mark.parametrize(

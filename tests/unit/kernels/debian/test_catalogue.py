@@ -1,6 +1,7 @@
 """Selection among what the suites of November 2026 held (recorded package lists)."""
 
 import gzip
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -78,6 +79,34 @@ def choose(catalogue, text):
 )
 def test_selectors(catalogue, text, release, version):
     assert choose(catalogue, text) == (release, version)
+
+
+@pytest.mark.parametrize(
+    "text", ["debian:6.12", "debian:6.12/amd64", "debian:trixie-backports", "debian:unstable", "debian:6.12.107-1"]
+)
+def test_all_that_a_selector_means_ends_with_the_newest(catalogue, text):
+    spec = parse_kernel_spec(text)
+    found = catalogue.matching(spec)
+    assert found[-1] == catalogue.choose(spec)
+    pool = catalogue.list(flavour=found[-1].flavour)
+    assert [kernel for kernel in pool if kernel in found] == [*found]
+    assert all(
+        catalogue.is_newer(new.version, old.version) for old, new in pairwise(found) if new.version != old.version
+    )
+
+
+def test_a_series_holds_no_other_one(catalogue):
+    found = catalogue.matching(parse_kernel_spec("debian:6.12"))
+    assert len(found) > 3
+    assert {in_series(kernel.version, "6.12") for kernel in found} == {True}
+    with pytest.raises(NoKernelError, match=r"6\.13"):
+        catalogue.matching(parse_kernel_spec("debian:6.13"))
+
+
+def test_versions_that_are_not_on_offer_are_compared_too(catalogue):
+    assert catalogue.is_newer("6.12.107-1", "6.12.99-1")
+    assert catalogue.is_newer("6.12.107-1", "6.12.107-1~deb12u1")
+    assert not catalogue.is_newer("7.3~rc7-1~exp1", "7.3.0-1")
 
 
 def test_oldest_first_by_debian_version(catalogue):
