@@ -56,6 +56,7 @@ class Choice(StrEnum):
     FIRST = "what the first of the series was measured against: none since was good"
     PREVIOUS = "the one before it on offer"
     ITSELF = "itself (A/A), as there is no other"
+    AS_BEGUN = "as the night began that was interrupted"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

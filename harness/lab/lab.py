@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from harness.lab.bench import BenchChoice, OpenBench
     from harness.lab.boot import Booted
     from harness.lab.listings import RunListing, Verified
+    from harness.lab.nightly import NightlyResult
+    from harness.lab.nightlyrequest import NightlyRequest
     from harness.lab.ranges import BuildOptions
     from harness.lab.reports import MatrixReport, RunReport, SearchReport
     from harness.lab.searches import StoredSearch
@@ -190,6 +192,17 @@ class Lab(Workspace):
             seed=seed,
             command=command,
         )
+
+    def nightly(self, wanted: "NightlyRequest", *, bench: "OpenBench | None" = None) -> "NightlyResult":
+        """Measure the kernels that are new to the series of a matrix file, each against its last good one.
+
+        An interrupted night is gone on with. Suspected changes are put to an A/B, and each that it confirms is told
+        once, to ``NightlyRequest.on_change`` too. Raises HostError where another process measures the same nights, or
+        the host is plainly gone: the same call goes on.
+        """
+        from harness.lab.nightly import nightly
+
+        return nightly(self, wanted, bench=self._choice(bench, wanted.destroy_data))
 
     def boot(
         self, spec: str, request: Request | None = None, *, bench: "OpenBench | None" = None, destroy_data: str = ""

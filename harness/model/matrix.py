@@ -14,6 +14,8 @@ from harness.model.verdict import Comparison, Decision
 MATRIX_VERBS = frozenset({"run", "gate", "nightly"})
 # Of a cell's name, in characters: the column that holds it is no larger.
 LONGEST_CELL_NAME = 200
+# The axis of cells that are measured on each of several series, whose label begins their names (`kab nightly`).
+SERIES_AXIS = "series"
 
 
 class FailKind(StrEnum):

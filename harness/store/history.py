@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Select, Text, insert, select, type_coerce
 from harness.errors import ConfigError
 from harness.model.alarm import Night, SeriesName
 from harness.model.experiment import Arm, Place
-from harness.model.matrix import Cell, MatrixPlan
+from harness.model.matrix import SERIES_AXIS, Cell, MatrixPlan
 from harness.model.run import KernelRecord, Run, SubrunRole
 from harness.model.trial import Outcome, Trial
 from harness.parse.plainjson import canonical, decode, from_plain
@@ -28,9 +28,6 @@ from harness.store.damage import UNFIT, document, readable
 from harness.store.inserting import insert_new, insert_stored
 from harness.store.rows import moment
 from harness.store.schema import boot_values, matrices, nights, runs, series
-
-# The axis of cells that are measured for each of several series, whose label begins their names.
-SERIES_AXIS = "series"
 
 _Transaction = Callable[[], AbstractContextManager[Connection]]
 
@@ -56,6 +53,24 @@ class SqlHistory:
             rows = connection.execute(query).all()
         with readable("the list of series", self._name):
             return tuple(sorted((_name(row) for row in rows), key=_order))
+
+    def matrices(self, title: str, *, verb: str) -> tuple[str, ...]:
+        """Ids of the matrices of a title and a verb of which a cell was begun, the newest first."""
+        inside = (
+            select(runs.c.parent)
+            .join(nights, nights.c.run_key == runs.c.key)
+            .where(nights.c.matrix == title)
+            .distinct()
+        )
+        query = (
+            select(runs.c.id)
+            .where(runs.c.verb == verb, runs.c.id.in_(inside))
+            .order_by(runs.c.created.desc(), runs.c.key.desc())
+        )
+        with self._reading() as connection:
+            rows = connection.execute(query).scalars().all()
+        with readable("the list of matrices", self._name):
+            return tuple(decode(str, row) for row in rows)
 
     def nights(
         self,

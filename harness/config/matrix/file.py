@@ -31,6 +31,8 @@ class MatrixFile:
     waivers: tuple[Waiver, ...] = ()
     # Kernel specs whose newest kernels `kab nightly` measures.
     series: tuple[str, ...] = ()
+    # How many kernels of a series it measures where several are new, the newest ones.
+    newest: int = 1
     # As in Request: one of ACCELERATORS, a libvirt URI, files for results; None is what nobody says.
     accelerator: str | None = None
     connect: str | None = None
@@ -101,6 +103,7 @@ def load_matrix(path: Path, *, over: Request | None = None) -> MatrixFile:
         policy=GatePolicy(**layer.gate),
         waivers=_waivers(layer),
         series=layer.series or (),
+        newest=layer.newest or 1,
         margin_places=layer.gate_places,
         **whole,
     )

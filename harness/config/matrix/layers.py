@@ -21,12 +21,15 @@ from harness.errors import ConfigError
 from harness.model.matrix import LONGEST_CELL_NAME
 from harness.parse.foreign import printable
 from harness.parse.suggest import nearest, unknown
+from harness.parse.units import parse_count
 from harness.userpath import user_path
 
 # Files that extend one another; nobody can follow more.
 _MOST_PARENTS = 8
 # Of the whole matrix, which has one connection and one place for its results.
 _WHOLE_KEYS = ("accel", "connect", "json", "html")
+# Of the section `nightly`.
+NIGHTLY_KEYS = ("series", "newest")
 CELL_KEYS = tuple(key for key in EXPERIMENT_KEYS if key not in _WHOLE_KEYS)
 # Attribute of Request -> the key that says it.
 _KEY_OF = {key.attribute: name for name, key in KEYS.items()}
@@ -92,6 +95,7 @@ class Layer:
     waivers: Path | None = None
     waivers_where: str = ""
     series: tuple[str, ...] | None = None
+    newest: int | None = None
 
     def over(self, parent: "Layer") -> "Layer":
         """This file over the one that it extends: keys, axes and lists of this one win; its title is its own."""
@@ -108,6 +112,7 @@ class Layer:
             waivers=self.waivers or parent.waivers,
             waivers_where=self.waivers_where or parent.waivers_where,
             series=parent.series if self.series is None else self.series,
+            newest=parent.newest if self.newest is None else self.newest,
         )
 
 
@@ -311,7 +316,7 @@ def _waivers(value: Value, key: str, path: Path) -> dict[str, Any]:
 
 def _nightly(value: Value, key: str, path: Path) -> dict[str, Any]:  # noqa: ARG001 - as the others
     keys = table(value, key)
-    keys.check_keys(key, ("series",), required=("series",))
+    keys.check_keys(key, NIGHTLY_KEYS, required=("series",))
     found: dict[str, str] = {}
     for item in scalars(keys.entries["series"], "series"):
         if not item.text.strip() or printable(item.text) != item.text:
@@ -321,7 +326,10 @@ def _nightly(value: Value, key: str, path: Path) -> dict[str, Any]:  # noqa: ARG
         found[item.text] = item.where
     if not found:
         raise ConfigError(f"{keys.places['series']}: series holds none")
-    return {"series": tuple(found)}
+    said: dict[str, Any] = {"series": tuple(found)}
+    if "newest" in keys.entries:
+        said["newest"] = scalar(keys.entries["newest"], "newest").parse(lambda text: parse_count(text, minimum=1))
+    return said
 
 
 def _extends(value: Value, key: str, path: Path) -> dict[str, Any]:  # noqa: ARG001 - as the others

@@ -185,3 +185,16 @@ def test_what_is_removed_is_followed_no_more(store: SqlStore) -> None:
         assert raw.execute("SELECT count(*) FROM nights").fetchone() == (2,)
     for kept in store.history.nights(metric="write_iops").values():
         assert [one.run_id.split("-")[1] for one in kept] == ["1"]
+
+
+def test_matrices_of_a_title_the_newest_first(store: SqlStore) -> None:
+    planned = plan("debian:6.12")
+    for number in (2, 0, 1):
+        night(store, number, planned)
+    night(store, 3, planned, verb="gate")
+    night(store, 4, plan("debian:6.12", title="another"))
+    # One of which no cell was begun.
+    store.matrices.create(factories.run(id="empty", verb="nightly", digest="empty"), planned)
+    assert store.history.matrices("nightly", verb="nightly") == ("night-2", "night-1", "night-0")
+    assert store.history.matrices("nightly", verb="gate") == ("night-3",)
+    assert store.history.matrices("none", verb="nightly") == ()
