@@ -22,10 +22,12 @@ from harness.config.meanings import (
 )
 from harness.config.settings import SETTING_KEYS, variable_of
 from harness.config.workloads import WORKLOAD_KEYS
+from harness.export.csv import BOOT_COLUMNS, CELL_COLUMNS
 from harness.model.workload import Workload
 from harness.parse.diskspec import DISK_KEYS, FILESYSTEM_KEYS, disk_text, filesystem_text
 from harness.parse.units import duration_text, size_text
 from harness.report.compare.json import json_schema
+from harness.report.matrix.json import matrix_json_schema
 from harness.report.search.json import search_json_schema
 from harness.workloads.registry import MetricRow, metric_table
 
@@ -261,6 +263,12 @@ def _several(field: Mapping[str, Any]) -> str:
     return f"values ({name})" if " or " in name or ", " in name else f"{name}s"
 
 
+def csv_columns() -> str:
+    """The columns of the tables that are exported."""
+    rows = (("cells", CELL_COLUMNS), ("boots", BOOT_COLUMNS))
+    return table(("rows", "columns"), ((code(name), ", ".join(map(code, columns))) for name, columns in rows))
+
+
 GENERATED: Mapping[str, Callable[[], str]] = {
     "command-line": command_line,
     "experiment-keys": lambda: keys(EXPERIMENT_KEYS, EXPERIMENT_MEANINGS),
@@ -273,6 +281,8 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "experiments": experiments,
     "json-ab": lambda: json_reference(json_schema()),
     "json-bisect": lambda: json_reference(search_json_schema()),
+    "json-matrix": lambda: json_reference(matrix_json_schema()),
+    "csv-columns": csv_columns,
 }
 """Name in a page's ``<!-- generated: NAME -->`` -> what makes the Markdown that takes its place."""
 

@@ -37,6 +37,7 @@ _VERBS = {
     "completion": "completion",
     "doctor": "doctor",
     "gate": "gate",
+    "export": "export",
     "image": "image",
     "kernels": "kernels",
     "plan": "plan",

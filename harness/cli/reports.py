@@ -103,5 +103,21 @@ def tell(report: Report, reports: Reports) -> None:
     reports.write(made)
 
 
+def check_target(path: Path, option: str) -> None:
+    """Raise ConfigError or HostError where a result could not be written to `path`; ``-`` is stdout."""
+    if not _is_stdout(path):
+        check_output(path, option)
+
+
+def write_target(path: Path, text: str) -> None:
+    """Write a result to `path`, all of it or nothing; ``-`` is stdout. Raises HostError."""
+    if _is_stdout(path):
+        click.echo(text, nl=False)
+        return
+    # Where `path` is a descriptor that a stream has, too.
+    sys.stdout.flush()
+    write_output(path, text.encode())
+
+
 def _is_stdout(path: Path) -> bool:
     return path == Path("-") or own_descriptor(path) == 1

@@ -132,4 +132,5 @@ SETTING_MEANINGS = _table(
     connect=Meaning(says="libvirt URI, for all experiments that name none", otherwise="`embed`, the driver inside kab"),
     database=Meaning(says="SQLAlchemy URL of the results", otherwise="SQLite in the state folder"),
     tree=Meaning(says="a git clone of Linux, for suspects, as `--tree` of `kab bisect`"),
+    kcidb_origin=Meaning(says="who `kab export --format kcidb` speaks for, as agreed with KernelCI", default="kab"),
 )

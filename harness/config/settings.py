@@ -1,5 +1,6 @@
 """Settings of a user or a host: what is not part of an experiment. Environment over file over default."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,8 @@ class Settings:
     database: str | None = None
     # A git clone of Linux, which lists suspects where `--tree` names no other.
     tree: Path | None = None
+    # Who submits to KCIDB: a name agreed upon with KernelCI's people.
+    kcidb_origin: str = "kab"
 
 
 def load_settings(path: Path, environment: Mapping[str, str]) -> Settings:
@@ -87,6 +90,16 @@ def _folder(text: str) -> Path:
     return path
 
 
+def check_origin(text: str) -> str:
+    """`text`, if it can name who submits to KCIDB. Raises ConfigError."""
+    if not re.fullmatch("[a-z0-9_]+", text):
+        raise ConfigError(
+            f"{text!r} cannot be an origin in KCIDB",
+            remedy="It has small letters, digits and underscores, and is agreed upon with KernelCI's people.",
+        )
+    return text
+
+
 # Key of the file -> attribute of Settings, and what reads it.
 _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "cache_limit": ("cache_limit_bytes", parse_size),
@@ -95,5 +108,6 @@ _READERS: Mapping[str, tuple[str, Callable[[str], Any]]] = {
     "connect": ("connect", _uri),
     "database": ("database", _uri),
     "tree": ("tree", _folder),
+    "kcidb_origin": ("kcidb_origin", check_origin),
 }
 SETTING_KEYS = tuple(_READERS)

@@ -9,8 +9,8 @@ import io
 import math
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
-from enum import StrEnum
 
+from harness.export.formats import CsvRows
 from harness.model.experiment import Place
 from harness.model.matrix import CellView, MatrixView, MetricVerdict
 from harness.model.run import KernelRecord, Run
@@ -33,13 +33,6 @@ BOOT_COLUMNS = (
     "run", "cell", "boot_run", "kernel", "kernel_digest", "arm", "block", "order", "attempt", "started", "outcome",
     "message", "duration_s", "metric", "unit", "value", "iterations",
 )  # fmt: skip
-
-
-class CsvRows(StrEnum):
-    """What a row is of."""
-
-    CELLS = "cells"
-    BOOTS = "boots"
 
 
 def to_csv(view: MatrixView, rows: CsvRows = CsvRows.CELLS) -> str:

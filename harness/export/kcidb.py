@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any
 
-from harness.errors import ConfigError
+from harness.config.settings import check_origin
 from harness.export.evidence import cell_lines, duration_s, excerpt, findings, kernels
 from harness.export.statuses import Status, cell_message, cell_status
 from harness.model.experiment import Arm
@@ -33,7 +33,6 @@ from harness.workloads.registry import metrics_of
 
 VERSION = {"major": 5, "minor": 3}
 # What the schema says.
-_ORIGIN = re.compile(r"[a-z0-9_]+")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _MOST_OF_LOG = 16_384
 _LONGEST_TEXT = 1000
@@ -76,16 +75,6 @@ class _Report:
         told = {name: value for name, value in fields.items() if value not in (None, "", {}, [])}
         self.objects[kind].setdefault(id_, {"id": id_, "origin": self.origin, **told})
         return id_
-
-
-def check_origin(text: str) -> str:
-    """`text`, if it can name who submits. Raises ConfigError."""
-    if not _ORIGIN.fullmatch(text):
-        raise ConfigError(
-            f"{text!r} cannot be an origin in KCIDB",
-            remedy="It has small letters, digits and underscores, and is agreed upon with KernelCI's people.",
-        )
-    return text
 
 
 def to_kcidb(view: MatrixView, *, origin: str) -> str:

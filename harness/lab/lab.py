@@ -14,9 +14,11 @@ from harness.lab.workspace import Workspace
 from harness.model.kernel import Kernel
 
 if TYPE_CHECKING:
+    from harness.export.formats import CsvRows, ExportFormat
     from harness.lab.alarms import AlarmStory
     from harness.lab.bench import BenchChoice, OpenBench
     from harness.lab.boot import Booted
+    from harness.lab.exports import Export
     from harness.lab.listings import RunListing, Verified
     from harness.lab.nightly import NightlyResult
     from harness.lab.nightlyrequest import NightlyRequest
@@ -290,6 +292,25 @@ class Lab(Workspace):
         from harness.lab.reports import report_search
 
         return report_search(self, run_id, tree=tree, outcome=outcome, lister_of=self.tree_lister)
+
+    def export(self, run_id: str = "last", *, kind: "ExportFormat", rows: "CsvRows | None" = None) -> "Export":
+        """A stored run, by its id or the beginning of one, as text in another tool's format.
+
+        `rows`: what a row of a table is of, else cells where there are any. Raises ConfigError where the format does
+        not fit the run, and says which do.
+        """
+        from harness.lab.exports import export
+
+        return export(self, run_id, kind, rows=rows, lister_of=self.tree_lister)
+
+    def submit(self, exported: "Export") -> str:
+        """Send an export for KCIDB to the service that the variable KCIDB_REST names; what it answers.
+
+        Raises ConfigError (no such service, its refusal, an unfinished run), HostError (it does not answer).
+        """
+        from harness.lab.exports import submit
+
+        return submit(self, exported)
 
     def stored_search(self, run_id: str | None = None) -> "StoredSearch":
         """A search with all that is known of it, the newest where none is named. Raises ConfigError."""

@@ -26,6 +26,8 @@ DECIDES = frozenset({"numpy", "scipy"})
         (("ab", "--help"), 300, BOOTS | DECIDES | {"sqlalchemy", "yaml", "jinja2"}),
         (("runs",), 520, BOOTS | DECIDES | {"jinja2"}),
         (("report", "last"), 560, BOOTS | DECIDES),
+        (("export", "last", "--format", "junit"), 520, BOOTS | DECIDES | {"jinja2"}),
+        (("export", "last", "--format", "kcidb"), 520, BOOTS | DECIDES | {"jinja2"}),
         (("kernels", "list"), 425, BOOTS | DECIDES | {"sqlalchemy", "jinja2"}),
         (("kernels", "show", "debian:6.12"), 425, BOOTS | DECIDES | {"sqlalchemy", "jinja2"}),
         (("image", "list"), 425, BOOTS | DECIDES | {"sqlalchemy", "jinja2"}),

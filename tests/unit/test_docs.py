@@ -13,6 +13,7 @@ from kab_reference import GENERATED, command_line, commands, filled, json_refere
 from harness.cli.app import kab
 from harness.config import load_workloads
 from harness.report.compare.json import json_schema
+from harness.report.matrix.json import matrix_json_schema
 from harness.report.search.json import search_json_schema
 from harness.workloads.registry import METRICS
 
@@ -92,7 +93,9 @@ def test_help_texts_become_markdown() -> None:
     ]
 
 
-@pytest.mark.parametrize("schema", [json_schema(), search_json_schema()], ids=["comparison", "search"])
+@pytest.mark.parametrize(
+    "schema", [json_schema(), search_json_schema(), matrix_json_schema()], ids=["comparison", "search", "matrix"]
+)
 def test_every_field_of_the_json_is_documented(schema: dict[str, Any]) -> None:
     """Each object has a section, and each field of it a row with words."""
 

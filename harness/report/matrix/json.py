@@ -3,6 +3,7 @@
 The boots of a cell are those of its own run, whose report (ab-1.json) has them.
 """
 
+import json
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -61,6 +62,11 @@ def matrix_to_json(view: MatrixView) -> dict[str, Any]:
     }
     plain: dict[str, Any] = finite(to_plain(document))
     return plain
+
+
+def matrix_json_text(view: MatrixView) -> str:
+    """The report as a file has it."""
+    return json.dumps(matrix_to_json(view), indent=1) + "\n"
 
 
 def matrix_json_schema() -> dict[str, Any]:

@@ -25,7 +25,8 @@ from harness.store import SqlStore
 pytestmark = pytest.mark.unit
 
 VERBS = (
-    "ab", "bisect", "build", "clean", "completion", "doctor", "image", "kernels", "report", "runs", "shell", "test",
+    "ab", "bisect", "build", "clean", "completion", "doctor", "export", "image", "kernels", "report", "runs", "shell",
+    "test",
 )  # fmt: skip
 
 

@@ -7,7 +7,8 @@ import factories
 import matrices
 import pytest
 
-from harness.export.csv import BOOT_COLUMNS, CELL_COLUMNS, CsvRows, to_csv
+from harness.export.csv import BOOT_COLUMNS, CELL_COLUMNS, to_csv
+from harness.export.formats import CsvRows
 
 pytestmark = pytest.mark.unit
 
