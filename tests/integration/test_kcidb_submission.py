@@ -1,6 +1,7 @@
 """A report is submitted by one POST with a token, to a service of the test's own; its refusals and ends are told."""
 
 import json
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -120,6 +121,29 @@ def test_it_ends_in_time() -> None:
         with pytest.raises(HostError, match="does not answer"):
             submit(server.service, REPORT, timeout_s=0.5)
         assert time.monotonic() - begin < 2.5
+
+
+def test_it_ends_in_time_where_every_byte_comes_in_time() -> None:
+    """A service that never ends its answer."""
+    stop = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nX-Drip: ")
+            while not stop.wait(0.1):
+                connection.sendall(b"x")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=drip, args=(listening,), daemon=True)
+        thread.start()
+        begin = time.monotonic()
+        service = rest_service(f"http://{TOKEN}@127.0.0.1:{listening.getsockname()[1]}")
+        with pytest.raises(HostError, match=r"does not answer in 1 s"):
+            submit(service, REPORT, timeout_s=1.0)
+        assert time.monotonic() - begin < 3
+        stop.set()
+        thread.join()
 
 
 def test_nobody_there() -> None:
