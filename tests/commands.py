@@ -45,6 +45,7 @@ _FITTING = {
     "max_boots": ("2", "40"),
     "memory": ("1GiB", "2GiB"),
     "metric": ("write_iops", "auto", "queue_depth"),
+    "output": ("results.xml", "/dev/null", "-"),
     "run": ("last", "2026"),
     "seed": ("0", "1"),
     "set": ("runtime=1s", "files=2", "block_size=4KiB"),

@@ -1,7 +1,7 @@
-"""A matrix as comma-separated values (RFC 4180): a row for each cell and metric, or for each boot and metric.
+"""A matrix as comma-separated values: a row for each cell and metric, or for each boot and metric.
 
-Texts that a spreadsheet would take for a formula begin with an apostrophe, which it does not show. Numbers are written
-in full, with a point.
+Quoted as RFC 4180 has it. Texts that a spreadsheet would take for a formula begin with an apostrophe, which it does not
+show. Numbers are written in full, with a point.
 """
 
 import csv
@@ -98,7 +98,8 @@ def _boot(trial: Trial[Place]) -> tuple[object, ...]:
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     text = io.StringIO(newline="")
-    writer = csv.writer(text)
+    # What reads lines must not find a carriage return in the last column.
+    writer = csv.writer(text, lineterminator="\n")
     writer.writerow(head)
     writer.writerows([_cell_text(value) for value in row] for row in rows)
     return text.getvalue()

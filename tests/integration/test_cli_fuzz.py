@@ -42,6 +42,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     with pytest.MonkeyPatch.context() as patch:
         for name in [name for name in os.environ if name.startswith("KAB_")]:
             patch.delenv(name)
+        # Nobody may be told what is drawn here.
+        patch.delenv("KCIDB_REST", raising=False)
         patch.setenv("HOME", str(top))
         patch.setenv("KAB_STATE_DIR", str(top / "state"))
         patch.setenv("KAB_CACHE_DIR", str(top / "cache"))
