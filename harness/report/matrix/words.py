@@ -3,33 +3,22 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from harness.model.matrix import CellResult, CellVerdict, MatrixView, MetricVerdict, Waiver
+from harness.model.matrix import CellResult, MatrixView, MetricVerdict, Waiver
 from harness.parse.foreign import printable
 from harness.parse.units import fraction_text
 from harness.report.compare.sentences import kernel_names
+from harness.report.matrix import claims
+from harness.report.matrix.claims import URGENCY
 from harness.report.numbers import number
 from harness.report.wording import counted, effect
 
-# In the order in which they are told: what somebody must look at comes first.
-VERDICTS = (
-    CellVerdict.FAULTY,
-    CellVerdict.SLOWER,
-    CellVerdict.UNMEASURED,
-    CellVerdict.INCONCLUSIVE,
-    CellVerdict.NOT_WORSE,
-    CellVerdict.SAME,
-    CellVerdict.FASTER,
-)
 # Of a sentence that came from elsewhere: the whole of it is in the store.
 _LONGEST_TEXT = 400
 
 
 def waiver_words(waiver: Waiver) -> str:
-    """``waived up to 12 % worse until 2027-01-31 by ann@example.org: known since 7.1 (waivers.yaml:4)``."""
-    bound = "" if waiver.bound is None else f" up to {fraction_text(waiver.bound)} worse"
-    until = waiver.until_version or (waiver.until.isoformat() if waiver.until else "")
-    words = f"waived{bound}" + (f" until {until}" if until else "") + f" by {waiver.owner}: {waiver.reason}"
-    return printable(f"{words} ({waiver.where})" if waiver.where else words, limit=_LONGEST_TEXT)
+    """``waived: up to 12 % worse is accepted until 2027-01-31 by ann@example.org: known bug (waivers.yaml:4)``."""
+    return printable(f"waived: {claims.waiver_words(waiver)}", limit=_LONGEST_TEXT)
 
 
 def metric_words(found: MetricVerdict) -> str:
@@ -52,7 +41,7 @@ def count_words(results: Sequence[CellResult]) -> str:
     verdicts = Counter(result.verdict for result in results)
     waived = Counter(result.verdict for result in results if result.waiver is not None)
     parts = []
-    for verdict in VERDICTS:
+    for verdict in URGENCY:
         if verdicts[verdict]:
             excused = f" ({waived[verdict]} of them waived)" if waived[verdict] else ""
             parts.append(f"{verdicts[verdict]} {verdict}{excused}")
