@@ -9,7 +9,7 @@ from harness.lab.workspace import Workspace
 from harness.model.matrix import MatrixView
 
 if TYPE_CHECKING:
-    from harness.lab.reports import ListerOf, RunReport, SearchReport
+    from harness.lab.reports import ListerOf, MatrixReport, RunReport, SearchReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def _of_view(view: MatrixView, kind: ExportFormat, rows: CsvRows, *, origin: str
             return matrix_json_text(view)
 
 
-def _of_report(told: "RunReport | SearchReport", kind: ExportFormat) -> str:
+def _of_report(told: "RunReport | SearchReport | MatrixReport", kind: ExportFormat) -> str:
     """Of a run that is no matrix, in a format that fits it."""
     from harness.export.csv import boots_csv
     from harness.lab.reports import SearchReport

@@ -161,6 +161,7 @@ class _Night:
             bench=replace(self.choice, given=self.bench),
             destroy_data=self.wanted.destroy_data,
             fresh=False,
+            seed=None,
             command=self.wanted.command,
         )
         self.rounds.append((run, outcome))
