@@ -11,16 +11,30 @@ import click
 
 from harness.cli.app import kab
 from harness.config import load_experiment, load_workloads
-from harness.config.experiment import EXPERIMENT_KEYS, experiment_names, find_experiment
+from harness.config.experiment import (
+    EXPERIMENT_KEYS,
+    MATRIX_KEYS,
+    experiment_names,
+    find_experiment,
+    matrix_names,
+)
+from harness.config.matrix import GATE_KEYS, load_matrix
+from harness.config.matrix.layers import ADJUST_KEYS, NIGHTLY_KEYS
 from harness.config.meanings import (
+    ADJUST_MEANINGS,
     DISK_MEANINGS,
     EXPERIMENT_MEANINGS,
     FILESYSTEM_MEANINGS,
+    GATE_MEANINGS,
+    MATRIX_MEANINGS,
+    NIGHTLY_MEANINGS,
     SETTING_MEANINGS,
+    WAIVER_MEANINGS,
     WORKLOAD_MEANINGS,
     Meaning,
 )
 from harness.config.settings import SETTING_KEYS, variable_of
+from harness.config.waivers import WAIVER_KEYS
 from harness.config.workloads import WORKLOAD_KEYS
 from harness.export.csv import BOOT_COLUMNS, CELL_COLUMNS
 from harness.model.workload import Workload
@@ -28,6 +42,7 @@ from harness.parse.diskspec import DISK_KEYS, FILESYSTEM_KEYS, disk_text, filesy
 from harness.parse.units import duration_text, size_text
 from harness.report.compare.json import json_schema
 from harness.report.matrix.json import matrix_json_schema
+from harness.report.planned import plan_schema
 from harness.report.search.json import search_json_schema
 from harness.workloads.registry import MetricRow, metric_table
 
@@ -141,6 +156,20 @@ def experiments() -> str:
             )
         )
     return table(("experiment", "workload", "disk", "filesystem"), rows)
+
+
+def matrices() -> str:
+    """A table of the matrices that ship with kab."""
+    rows = []
+    for name in matrix_names():
+        found = load_matrix(find_experiment(name))
+        labels: dict[str, dict[str, None]] = {}
+        for cell in found.cells:
+            for axis, label in cell.axes.items():
+                labels.setdefault(axis, {})[label] = None
+        axes = "; ".join(f"{axis}: {', '.join(map(code, found))}" for axis, found in labels.items())
+        rows.append((code(name), str(len(found.cells)), axes))
+    return table(("matrix", "cells", "axes"), rows)
 
 
 # The command line
@@ -272,6 +301,11 @@ def csv_columns() -> str:
 GENERATED: Mapping[str, Callable[[], str]] = {
     "command-line": command_line,
     "experiment-keys": lambda: keys(EXPERIMENT_KEYS, EXPERIMENT_MEANINGS),
+    "matrix-keys": lambda: keys(MATRIX_KEYS, MATRIX_MEANINGS),
+    "gate-keys": lambda: keys(GATE_KEYS, GATE_MEANINGS),
+    "nightly-keys": lambda: keys(NIGHTLY_KEYS, NIGHTLY_MEANINGS),
+    "adjust-keys": lambda: keys(ADJUST_KEYS, ADJUST_MEANINGS),
+    "waiver-keys": lambda: keys(WAIVER_KEYS, WAIVER_MEANINGS),
     "disk-keys": lambda: keys(("bus", *DISK_KEYS), DISK_MEANINGS),
     "filesystem-keys": lambda: keys(("type", *FILESYSTEM_KEYS), FILESYSTEM_MEANINGS),
     "workload-keys": lambda: keys(WORKLOAD_KEYS, WORKLOAD_MEANINGS),
@@ -279,7 +313,9 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "metrics": metrics,
     "workloads": workloads,
     "experiments": experiments,
+    "matrices": matrices,
     "json-ab": lambda: json_reference(json_schema()),
+    "json-plan": lambda: json_reference(plan_schema()),
     "json-bisect": lambda: json_reference(search_json_schema()),
     "json-matrix": lambda: json_reference(matrix_json_schema()),
     "csv-columns": csv_columns,

@@ -44,6 +44,7 @@ _VERBS = {
     "report": "report",
     "run": "run",
     "runs": "report",
+    "schema": "schema",
     "shell": "shell",
     "test": "test",
 }

@@ -124,7 +124,7 @@ def _catalogue_folder() -> Path:
 
 
 def _is_matrix(path: Path) -> bool:
-    return not MATRIX_KEYS.isdisjoint(read_table(path).places)
+    return not read_table(path).places.keys().isdisjoint(MATRIX_KEYS)
 
 
 def load_experiment(path: Path) -> Request:
@@ -413,4 +413,4 @@ KEYS: Mapping[str, Key] = MappingProxyType(
 )
 EXPERIMENT_KEYS = tuple(KEYS)
 # Of a file that holds more than one comparison, besides those of an experiment. See harness.config.matrix.
-MATRIX_KEYS = frozenset({"title", "extends", "axes", "exclude", "include", "adjust", "gate", "waivers", "nightly"})
+MATRIX_KEYS = ("title", "extends", "axes", "exclude", "include", "adjust", "gate", "waivers", "nightly")

@@ -66,6 +66,88 @@ EXPERIMENT_MEANINGS = _table(
     html=Meaning(says="file to write the report to"),
 )
 
+MATRIX_MEANINGS = _table(
+    title=Meaning(
+        says="name of the matrix, by which its nights are found again; without `/`",
+        otherwise="the file's name without its ending",
+    ),
+    extends=Meaning(
+        says="one other file, by its path from this one, or by the name of one that ships with kab: what this file "
+        "says goes over it, key by key; axes are replaced one by one, lists whole; the title is not taken over"
+    ),
+    axes=Meaning(
+        says="what cells differ in: a mapping of axes to their labels, see [axes](#axes)",
+        otherwise="the file is one cell",
+    ),
+    exclude=Meaning(says="list of mappings of axes to patterns: cells that match all of one are left out"),
+    include=Meaning(
+        says="list of further cells, each a mapping with a label of every axis, and keys of an experiment for this "
+        "cell alone"
+    ),
+    adjust=Meaning(
+        says="list of mappings with `when` (axes and patterns) and keys of an experiment for the cells that match; "
+        "later ones go over earlier ones"
+    ),
+    gate=Meaning(says="what a candidate must not be, see [gate](#gate)"),
+    waivers=Meaning(says="path of a [file of waivers](#waivers), from this file"),
+    nightly=Meaning(says="what `kab nightly` follows, see [nightly](#nightly)"),
+)
+
+GATE_MEANINGS = _table(
+    error=Meaning(
+        says="allowed probability, over all cells and metrics together, that anything is called worse that is not; a "
+        "fraction",
+        default="5%",
+    ),
+    miss=Meaning(
+        says="allowed probability, for each metric of a cell, that it is cleared though it is worse than its margin; a "
+        "fraction",
+        default="5%",
+    ),
+    metrics=Meaning(
+        says="mapping of metrics that count to how much worse each may be, a fraction; a pattern (`*clat_p99`) means "
+        "speeds, a name goes before patterns, and of patterns the first that fits counts",
+        otherwise="each speed that the cell's workload lets decide, or the cell's `metric`; at the cell's `margin`",
+    ),
+    max_boots=Meaning(
+        says="boots of all cells together, at most; a count of 2 or more", otherwise="what the cells allow"
+    ),
+    max_time=Meaning(says="duration after which no further boot is made", otherwise="no limit"),
+    fails=Meaning(
+        says="what fails the gate whatever the speed, a list: `fault` (the candidate does not boot, crashes or hangs, "
+        "or the workload fails on it only), `warning` (new kinds of warnings in the kernel's log), `data` (what is "
+        "read back differs)",
+        default="[fault, warning, data]",
+    ),
+)
+
+NIGHTLY_MEANINGS = _table(
+    series=Meaning(says="list of kernel specs whose newest kernels are measured, each in all cells", needed=True),
+    newest=Meaning(
+        says="how many kernels of a series are measured where several are new, the newest ones", default="1"
+    ),
+)
+
+ADJUST_MEANINGS = _table(
+    when=Meaning(says="mapping of axes to patterns of labels; a list of patterns means any of them", needed=True),
+)
+
+WAIVER_MEANINGS = _table(
+    cells=Meaning(says="pattern of names of cells; `*` takes a `/`, too", needed=True),
+    metrics=Meaning(says="pattern of metrics", default="*"),
+    bound=Meaning(
+        says="how much worse is borne with, a fraction",
+        otherwise="however much worse; for all metrics, also crashes and whatever else fails",
+    ),
+    owner=Meaning(says="who is asked about it", needed=True),
+    reason=Meaning(says="why, in a sentence", needed=True),
+    until=Meaning(
+        says="the last day that it holds (`2027-01-31`), or the first kernel version that it does not hold for "
+        "(`v7.4`)",
+        needed=True,
+    ),
+)
+
 DISK_MEANINGS = _table(
     bus=Meaning(
         says="`virtio-blk`, `nvme` (emulated) or `null-blk` (no disk: the guest kernel's own null_blk, in the guest's "

@@ -31,6 +31,8 @@ _WHOLE_KEYS = ("accel", "connect", "json", "html")
 # Of the section `nightly`.
 NIGHTLY_KEYS = ("series", "newest")
 CELL_KEYS = tuple(key for key in EXPERIMENT_KEYS if key not in _WHOLE_KEYS)
+# Of each item of `adjust`, besides those of a cell.
+ADJUST_KEYS = ("when",)
 # Attribute of Request -> the key that says it.
 _KEY_OF = {key.attribute: name for name, key in KEYS.items()}
 
@@ -280,7 +282,7 @@ def _exclude(value: Value, key: str, path: Path) -> dict[str, Any]:  # noqa: ARG
 def _adjust(value: Value, key: str, path: Path) -> dict[str, Any]:
     rules = []
     for item in tables(value, key):
-        says = cell_says(item, path.parent, besides=("when",))
+        says = cell_says(item, path.parent, besides=ADJUST_KEYS)
         if "when" not in item.entries or not says:
             raise ConfigError(
                 f"{item.where}: each item of adjust needs `when` and a key of an experiment",
