@@ -131,6 +131,21 @@ def test_a_claim_once_shown_stays_and_the_interval_shown_is_the_one_that_made_it
     assert comparison.low > 1 / 1.05
 
 
+def test_a_cell_that_was_cleared_is_worse_only_at_the_strictest_level() -> None:
+    """Boots that came after it was final: they may speak against it, for itself but not with the help of others."""
+    calm, slow = boots(5, ALIKE, spread=0.01), boots(40, {"iops": 0.5}, spread=0.01, seed=3)
+    trials = (*calm, *(trial for trial in slow if trial.place.block >= 5))
+    assert one(trials[:10]).verdict is CellVerdict.NOT_WORSE
+    assert one(trials).verdict is CellVerdict.SLOWER
+    sure = evidence(boots(12, {"iops": 0.3}, spread=0.01))
+    cells = {"cell": evidence(trials[:26]), **{f"worse {i}": sure for i in range(49)}}
+    standing = gate_standing(cells, POLICY, METRICS, confirm=False).cells
+    assert standing["cell"].verdict is CellVerdict.NOT_WORSE
+    assert standing["worse 7"].verdict is CellVerdict.SLOWER
+    alone = one(trials[:26])
+    assert alone.verdict is CellVerdict.SLOWER
+
+
 class TestFailures:
     def test_a_candidate_that_crashes_where_the_baseline_runs_is_faulty_at_once(self) -> None:
         trials = boots(1, ALIKE)

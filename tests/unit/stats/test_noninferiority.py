@@ -72,6 +72,22 @@ def test_claims_are_those_of_the_interval_that_is_shown(seed: int, ratio: float)
         assert looks.worse_after == worse[50]
 
 
+def test_boots_that_all_fall_on_the_bad_hump_prove_nothing_as_often_as_chance_makes_them_do() -> None:
+    """With probability 4^-n: half of the claim's level at most."""
+    halved = pairs(12, 0.5, 0.001)
+    shown = {
+        hypotheses: look_at(HIGHER, halved, 0.05, Levels(error=0.05, miss=0.05, hypotheses=hypotheses, max_blocks=60))
+        for hypotheses in (1, 6, 7, 25, 26, 102, 103)
+    }
+    assert {hypotheses: looks.worse_after for hypotheses, looks in shown.items()} == {
+        1: 4, 6: 4, 7: 5, 25: 5, 26: 6, 102: 6, 103: 7,
+    }  # fmt: skip
+    for hypotheses, looks in shown.items():
+        assert looks.withstands == hypotheses
+        assert looks.worse_after is not None
+        assert 4.0**-looks.worse_after <= 0.05 / hypotheses / 2
+
+
 def test_looks_only_add_to_what_is_known() -> None:
     found = pairs(30, 0.88, 0.05, seed=4)
     seen = [look_at(HIGHER, found[:n], 0.05, LEVELS).withstands for n in range(31)]
