@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from endtoend import leftovers, own_state
 from rig import Rig
 
 from harness.guest.connection import Connection
@@ -30,3 +31,10 @@ def rig() -> Iterator[Rig]:
             yield Rig(paths, lease, connection)
     finally:
         shutil.rmtree(state)
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
+    """A state of its own, on this user's cache of kernels and images; nothing is left behind."""
+    yield own_state(tmp_path)
+    assert leftovers(tmp_path) == []

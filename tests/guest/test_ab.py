@@ -3,16 +3,12 @@
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from endtoend import QUICK, kab, kill_all_of, leftovers, start
 
 from harness.errors import ExitCode
-from harness.host.paths import default_paths
 from harness.report.compare.json import json_schema
 from harness.store import SqlStore
 
@@ -21,9 +17,6 @@ jsonschema = pytest.importorskip("jsonschema")
 pytestmark = [pytest.mark.guest, pytest.mark.timeout(1200)]
 
 OLD, NEW = "debian:6.12", "debian:7.2"
-# The catalogue's workload, in less time: what is tested here is the way, not the figure.
-QUICK = ("--set", "runtime=1s", "--set", "iterations=2", "--set", "warmup=0s", "--set", "file_size=16MiB")
-
 _CRASHING = """\
 {{ common }}
 [crash]
@@ -38,51 +31,6 @@ ioengine=no-such-engine
 filename=data.0
 rw=write
 """
-
-
-@pytest.fixture
-def environment(tmp_path: Path) -> Iterator[dict[str, str]]:
-    """A state of its own, on this user's cache of kernels and images."""
-    yield {
-        **os.environ,
-        "KAB_STATE_DIR": str(tmp_path / "state"),
-        "KAB_CACHE_DIR": str(default_paths().cache),
-        "KAB_SETTINGS": str(tmp_path / "settings.yaml"),
-    }
-    assert leftovers(tmp_path) == []
-
-
-def leftovers(tmp_path: Path) -> list[str]:
-    """Processes that name this test's folder, and files that should be gone."""
-    found = [f"file {path}" for path in (tmp_path / "state" / "scratch").glob("*")]
-    for process in Path("/proc").glob("[0-9]*/cmdline"):
-        try:
-            words = process.read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue
-        if str(tmp_path) in words and "pytest" not in words:
-            found.append(f"process {words[:200]}")
-    return found
-
-
-def start(environment: Mapping[str, str], *words: str) -> "subprocess.Popen[str]":
-    return subprocess.Popen(
-        [sys.executable, "-m", "harness", *words],
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def kab(environment: Mapping[str, str], *words: str) -> tuple[int, str, str]:
-    """Run kab to its end: status, stdout, stderr."""
-    with start(environment, *words) as running:
-        out, err = running.communicate(timeout=1100)
-    print(out, err, sep="\n")
-    assert "Traceback" not in err
-    return running.returncode, out, err
 
 
 def workload_file(folder: Path, job: str) -> Path:
@@ -126,12 +74,7 @@ def test_kill_9_and_a_rerun(environment: dict[str, str], tmp_path: Path) -> None
             stored += event["event"] == "trial-finished"
             if stored == 1 and event["event"] == "stage" and event["stage"] == "measure":
                 break
-        running.send_signal(signal.SIGKILL)
-        running.communicate(timeout=30)
-    deadline = time.monotonic() + 20
-    while leftovers(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert leftovers(tmp_path) == []
+        kill_all_of(running, tmp_path)
     status, _, err = kab(environment, *command)
     # Two blocks decide nothing, and say so.
     assert status == ExitCode.CANNOT_TELL
