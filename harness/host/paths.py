@@ -54,6 +54,11 @@ class Paths:
         return self.state / "results.sqlite"
 
     @property
+    def outboxes(self) -> Path:
+        """Results that wait for their server, a database for each."""
+        return self.state / "outbox"
+
+    @property
     def devices(self) -> Path:
         """What kab wrote to block devices, a note each."""
         return self.state / "devices"

@@ -83,11 +83,14 @@ class Workspace:
     @cached_property
     def store(self) -> "SqlStore":
         """The results."""
-        from harness.store import SqlStore
+        where, note = self.settings.database or self.paths.database, self.progress.note
+        if not self.settings.database or self.settings.database.startswith("sqlite:"):
+            from harness.store import SqlStore
 
-        return self._stack.enter_context(
-            SqlStore(self.settings.database or self.paths.database, note=self.progress.note)
-        )
+            return self._stack.enter_context(SqlStore(where, note=note))
+        from harness.store.served import open_store
+
+        return self._stack.enter_context(open_store(where, outboxes=self.paths.outboxes, note=note))
 
     @cached_property
     def lease(self) -> Lease:

@@ -128,6 +128,7 @@ def copy_store(
     target: SqlStore,
     *,
     only: Iterable[str] | None = None,
+    own: bool = False,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Copied:
     """Bring the runs of `source` (or those of the ids in `only`, with whose parents that is up to the caller) to
@@ -135,8 +136,10 @@ def copy_store(
 
     A run that is in `target` already, the same, is skipped; one that has gone on since in `source` is brought up to
     that; one that has gone on in `target` is left. Where both have what the other has not, or the same boot is not the
-    same, it is refused, and runs inside it are. `progress` hears how many runs are done, of how many. Each batch is a
-    transaction: broken off, it is repeated. Raises HostError and TransientHostError as stores do.
+    same, it is refused, and runs inside it are. `own`: both are known to be of one process, or of one that went on with
+    the other's, so that neither the contents of boots that both have are compared, nor when a run ended. `progress`
+    hears how many runs are done, of how many. Each batch is a transaction: broken off, it is repeated. Raises HostError
+    and TransientHostError as stores do.
     """
     wanted = None if only is None else set(only)
     with source.reading() as reading:
@@ -144,13 +147,13 @@ def copy_store(
     keys = [row.key for row in listed if wanted is None or row.id in wanted]
     found, refused = Copied(), set[str]()
     for start in range(0, len(keys), _BATCH):
-        found = found.plus(_copy_batch(source, target, keys[start : start + _BATCH], refused))
+        found = found.plus(_copy_batch(source, target, keys[start : start + _BATCH], refused, own=own))
         progress(min(start + _BATCH, len(keys)), len(keys))
     return found.plus(_copy_alarms(source, target)) if wanted is None else found
 
 
 @again
-def _copy_batch(source: SqlStore, target: SqlStore, keys: Sequence[int], refused: set[str]) -> Copied:
+def _copy_batch(source: SqlStore, target: SqlStore, keys: Sequence[int], refused: set[str], *, own: bool) -> Copied:
     result = Copied()
     with source.reading() as reading:
         ours = _load(reading, runs.c.key.in_(keys))
@@ -159,7 +162,7 @@ def _copy_batch(source: SqlStore, target: SqlStore, keys: Sequence[int], refused
             contents = _Contents(reading, writing)
             for run in ours:
                 there = theirs.get(run.row["id"])
-                if run.row["parent"] in refused or (there is not None and not _agree(run, there)):
+                if run.row["parent"] in refused or (there is not None and not _agree(run, there, own=own)):
                     refused.add(run.row["id"])
                     result = result.plus(Copied(refused=(run.row["id"],)))
                 elif there is None:
@@ -171,17 +174,19 @@ def _copy_batch(source: SqlStore, target: SqlStore, keys: Sequence[int], refused
     return result
 
 
-def _agree(ours: _Run, theirs: _Run) -> bool:
+def _agree(ours: _Run, theirs: _Run, *, own: bool) -> bool:
     """Whether one of both is the other one at a later time."""
     if any(ours.row[name] != theirs.row[name] for name in ours.row if name not in ("key", *_CHANGING)):
         return False
-    if any(theirs.trials[place] != trial for place, trial in ours.trials.items() if place in theirs.trials):
+    both = [(trial, theirs.trials[place]) for place, trial in ours.trials.items() if place in theirs.trials]
+    if any(not _same(*pair, own=own) for pair in both):
         return False
     longer, shorter = (ours, theirs) if _length(ours) >= _length(theirs) else (theirs, ours)
     if not shorter.trials.keys() <= longer.trials.keys():
         return False
     if (
-        shorter.row["state"] == longer.row["state"] == RunState.FINISHED
+        not own
+        and shorter.row["state"] == longer.row["state"] == RunState.FINISHED
         and ours.row["finished"] != theirs.row["finished"]
     ):
         return False
@@ -192,6 +197,11 @@ def _agree(ours: _Run, theirs: _Run) -> bool:
     return all(
         longer.listed[table.name][: len(shorter.listed[table.name])] == shorter.listed[table.name] for table in LISTED
     )
+
+
+def _same(ours: _Trial, theirs: _Trial, *, own: bool) -> bool:
+    same = (ours.row, ours.samples) == (theirs.row, theirs.samples)
+    return same and (own or ours.artifacts == theirs.artifacts)
 
 
 def _length(run: _Run) -> tuple[int, ...]:

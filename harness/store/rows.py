@@ -146,7 +146,7 @@ def _iso(when: datetime | None) -> str | None:
 
 def moment(value: Any) -> datetime:
     """When something was, as a row says it. Raises ValueError, TypeError."""
-    found: datetime = decode(datetime, value)
+    found = datetime.fromisoformat(value)
     # Outside of these no zone's time can be told.
     if not _FIRST_YEAR <= found.year <= _LAST_YEAR:
         raise ValueError(f"{value} is no time of a run")
