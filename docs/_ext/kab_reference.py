@@ -41,6 +41,7 @@ from harness.model.workload import Workload
 from harness.parse.diskspec import DISK_KEYS, FILESYSTEM_KEYS, disk_text, filesystem_text
 from harness.parse.units import duration_text, size_text
 from harness.report.compare.json import json_schema
+from harness.report.history.json import history_json_schema
 from harness.report.matrix.json import matrix_json_schema
 from harness.report.planned import plan_schema
 from harness.report.search.json import search_json_schema
@@ -316,6 +317,7 @@ GENERATED: Mapping[str, Callable[[], str]] = {
     "matrices": matrices,
     "json-ab": lambda: json_reference(json_schema()),
     "json-plan": lambda: json_reference(plan_schema()),
+    "json-history": lambda: json_reference(history_json_schema()),
     "json-bisect": lambda: json_reference(search_json_schema()),
     "json-matrix": lambda: json_reference(matrix_json_schema()),
     "csv-columns": csv_columns,

@@ -38,6 +38,7 @@ _VERBS = {
     "doctor": "doctor",
     "gate": "gate",
     "export": "export",
+    "history": "history",
     "image": "image",
     "kernels": "kernels",
     "plan": "plan",

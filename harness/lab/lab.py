@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from harness.lab.bench import BenchChoice, OpenBench
     from harness.lab.boot import Booted
     from harness.lab.exports import Export
+    from harness.lab.histories import HistoryReport
     from harness.lab.listings import RunListing, Verified
     from harness.lab.nightly import NightlyResult
     from harness.lab.nightlyrequest import NightlyRequest
@@ -317,6 +318,25 @@ class Lab(Workspace):
         from harness.lab.searches import stored_search
 
         return stored_search(self, run_id)
+
+    def history(
+        self,
+        *,
+        workload: str | None = None,
+        matrix: str | None = None,
+        cell: str | None = None,
+        series: str | None = None,
+        metric: str | None = None,
+        newest: int = 20,
+    ) -> "HistoryReport":
+        """What nightly runs measured: a series for each cell, series of kernels and metric.
+
+        `matrix`, `cell`, `series` and `metric` may be shell patterns; without `metric` it is the first speed that there
+        is. `newest`: nights of each series in its text. Raises ConfigError where there is nothing.
+        """
+        from harness.lab.histories import history
+
+        return history(self, workload=workload, matrix=matrix, cell=cell, series=series, metric=metric, newest=newest)
 
     def alarms(self, *, closed: bool = False) -> "AlarmListing":
         """Confirmed changes of nightly series that are open, oldest first; with `closed` those that are not, too."""

@@ -42,3 +42,18 @@ def render(template: str, /, **values: Any) -> str:
 def _shown(value: Any) -> Any:
     """A value as a page shows it: foreign text in it steers nobody's eyes. Markup was made of such values."""
     return printable(value, lines=True) if isinstance(value, str) and not hasattr(value, "__html__") else value
+
+
+class Fragment(str):
+    """Part of a page that another page takes as it is: what it was filled with is escaped already."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        """As templates ask for it."""
+        return str(self)
+
+
+def fragment(template: str, /, **values: Any) -> Fragment:
+    """As `render`, for a template of a part of a page."""
+    return Fragment(render(template, **values))
