@@ -7,12 +7,15 @@ from harness.model.run import KernelRecord
 from harness.model.trial import Finding, written
 from harness.parse.foreign import printable
 from harness.report.compare.sentences import finding_lines, kernel_line, outcome_lines
-from harness.report.matrix.words import count_words, metric_words, waiver_words
+from harness.report.matrix.words import count_words, exit_code, metric_words, waiver_words
 from harness.report.wording import repeat_command, setting_lines
 
 # Of the kernel's log, of one cell: the first findings, each with its trace.
 _MOST_FINDINGS = 5
 _LONGEST_EXCERPT = 4096
+# Of a matrix that is not finished: the test that fails until it is, and why.
+FINISHED = "finished"
+OPEN = "the run is not finished: more boots may come"
 
 
 def run_facts(view: MatrixView) -> dict[str, str]:
@@ -22,7 +25,7 @@ def run_facts(view: MatrixView) -> dict[str, str]:
         "verb": view.run.verb,
         "title": view.plan.title,
         "state": "open" if view.open else "finished",
-        "exit_code": str(int(view.outcome.exit_code)),
+        "exit_code": str(int(exit_code(view))),
         "cells": count_words(view.outcome.cells),
         "boots": str(view.outcome.boots),
         "kab_version": view.run.kab_version,

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from xml.etree import ElementTree
 
-from harness.export.evidence import cell_facts, cell_lines, duration_s, run_facts
+from harness.export.evidence import FINISHED, OPEN, cell_facts, cell_lines, duration_s, run_facts
 from harness.export.statuses import Status, cell_message, cell_status, metric_status
 from harness.model.matrix import CellView, MatrixView, MetricVerdict
 from harness.parse.foreign import printable
@@ -26,6 +26,9 @@ def to_junit(view: MatrixView) -> str:
     """The matrix as one XML document with one suite."""
     name = name_of(NameForm.LINE, f"kab {view.run.verb} {view.plan.title}")
     cases = [case for cell in view.cells for case in _cases(view, cell)]
+    if view.open:
+        cases.append(_case(name_of(NameForm.PATH, "kab", view.plan.title), FINISHED, 0.0))
+        _tell(cases[-1], Status.UNDECIDED, "open", OPEN, "")
     counts = _counts(cases) | {"time": _seconds(view.outcome.duration_s)}
     root = ElementTree.Element("testsuites", {"name": "kab", **counts})
     suite = ElementTree.SubElement(

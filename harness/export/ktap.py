@@ -7,7 +7,7 @@ waived SKIP.
 import re
 from collections.abc import Iterator
 
-from harness.export.evidence import cell_lines, run_facts
+from harness.export.evidence import FINISHED, OPEN, cell_lines, run_facts
 from harness.export.statuses import Status, cell_message, cell_status, metric_status
 from harness.model.matrix import CellView, MatrixView
 from harness.parse.foreign import printable
@@ -22,10 +22,13 @@ _ENDS = re.compile("(List of all partitions|Kernel panic - not syncing: VFS|rebo
 
 def to_ktap(view: MatrixView) -> str:
     """The matrix as lines of KTAP."""
-    lines = ["KTAP version 1", f"1..{len(view.cells)}"]
+    count = len(view.cells)
+    lines = ["KTAP version 1", f"1..{count + view.open}"]
     lines += [_diagnostic(f"{name}: {value}") for name, value in run_facts(view).items()]
     for number, cell in enumerate(view.cells, start=1):
         lines += _cell(cell, number)
+    if view.open:
+        lines.append(_result(count + 1, FINISHED, Status.UNDECIDED, OPEN))
     return "\n".join(lines) + "\n"
 
 

@@ -81,6 +81,7 @@ def _of_report(told: "RunReport | SearchReport | MatrixReport", kind: ExportForm
     runs = [("", told.run)]
     if isinstance(told, SearchReport):
         runs += [
+            # The ends, the proofs and the revert tests.
             (f"{one.role.words} {one.before}-{one.after}", told.store.run(one.run_id))
             for one in told.store.bisections.subruns(told.run.id)
         ]

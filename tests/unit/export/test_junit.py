@@ -2,6 +2,7 @@
 
 import io
 from collections import Counter
+from dataclasses import replace
 from xml.etree import ElementTree
 
 import matrices
@@ -9,6 +10,7 @@ import pytest
 from junitparser import Error, Failure, JUnitXml, Properties, Skipped
 
 from harness.export.junit import to_junit
+from harness.report.matrix.words import exit_code
 
 pytestmark = pytest.mark.unit
 
@@ -59,6 +61,14 @@ def test_a_waived_cell_is_skipped_with_owner_and_reason() -> None:
         assert "storage@distribution.example: known since 7.1" in case.result[0].message
 
 
+def test_what_is_not_finished_is_not_good() -> None:
+    good = matrices.gate([matrices.NOT_WORSE] * 8)
+    assert all(not case.result for case in read(good))
+    *cells, last = read(replace(good, open=True))
+    assert all(not case.result for case in cells)
+    assert (last.name, last.result[0].type) == ("finished", "open")
+
+
 def test_a_crash_comes_with_the_kernels_log() -> None:
     [faulty] = [case for case in read(matrices.gate()) if case.result and case.result[0].type == "faulty"]
     assert "btrfs_direct_write+0x1a2/0x3f0 [btrfs]" in faulty.result[0].text
@@ -74,7 +84,7 @@ def test_counts_are_those_of_the_tests_and_good_is_status_0(make) -> None:
     assert (suites.tests, suites.failures, suites.errors, suites.skipped) == (
         len(cases), kinds[Failure], kinds[Error], kinds[Skipped],
     )  # fmt: skip
-    assert (kinds[Failure] + kinds[Error] == 0) == (view.outcome.exit_code == 0)
+    assert (kinds[Failure] + kinds[Error] == 0) == (exit_code(view) == 0)
     assert len({(case.classname, case.name) for case in cases}) == len(cases)
 
 

@@ -4,12 +4,14 @@ Nesting is read by the kernel's own reader in tests/integration/test_ktap_reader
 """
 
 import re
+from dataclasses import replace
 
 import matrices
 import pytest
 from tap.parser import Parser
 
 from harness.export.ktap import to_ktap
+from harness.report.matrix.words import exit_code
 
 pytestmark = pytest.mark.unit
 
@@ -26,13 +28,20 @@ def test_the_plan_and_every_cell_are_read(make) -> None:
     view = make()
     lines = list(Parser().parse_text(to_ktap(view)))
     [plan] = [line for line in lines if line.category == "plan"]
-    assert plan.expected_tests == len(view.cells)
     results = read(view)
-    assert [line.number for line in results] == list(range(1, len(view.cells) + 1))
-    assert all(line.ok for line in results) == (view.outcome.exit_code == 0)
-    assert [line.ok for line in results] == [cell.result.exit_code == 0 for cell in view.cells]
-    assert [line.skip for line in results] == [cell.result.waiver is not None for cell in view.cells]
-    assert len({line.description for line in results}) == len(view.cells)
+    assert plan.expected_tests == len(results) == len(view.cells) + view.open
+    assert [line.number for line in results] == list(range(1, len(results) + 1))
+    assert all(line.ok for line in results) == (exit_code(view) == 0)
+    cells = results[: len(view.cells)]
+    assert [line.ok for line in cells] == [cell.result.exit_code == 0 for cell in view.cells]
+    assert [line.skip for line in cells] == [cell.result.waiver is not None for cell in view.cells]
+    assert len({line.description for line in results}) == len(results)
+
+
+def test_what_is_not_finished_is_not_good() -> None:
+    *_, last = read(replace(matrices.gate([matrices.NOT_WORSE] * 8), open=True))
+    assert (last.ok, last.description.strip()) == (False, "finished")
+    assert last.directive.text.startswith("ERROR ")
 
 
 def test_directives_and_reasons() -> None:
