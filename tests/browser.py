@@ -11,7 +11,12 @@ from pathlib import Path
 import pytest
 
 CHROMIUM = next(
-    (found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None
+    (
+        found
+        for name in ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
+        if (found := shutil.which(name))
+    ),
+    None,
 )
 WIDTHS = (390, 1280)
 """A phone, and a screen."""

@@ -47,6 +47,7 @@ _VERBS = {
     "runs": "report",
     "schema": "schema",
     "shell": "shell",
+    "site": "site",
     "test": "test",
 }
 

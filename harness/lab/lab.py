@@ -3,7 +3,7 @@
 Nothing here imports what boots guests or decides before it is asked to: what only reads answers at once.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from harness.lab.reports import MatrixReport, RunReport, SearchReport
     from harness.lab.searches import StoredSearch
     from harness.lab.searchrequest import SearchRequest
+    from harness.lab.site import Site
     from harness.model.alarm import Alarm, AlarmState
     from harness.model.bisection import BisectionOutcome
     from harness.model.check import Check
@@ -312,6 +313,16 @@ class Lab(Workspace):
         from harness.lab.exports import submit
 
         return submit(self, exported)
+
+    def site(self, folder: Path, *, matrices: Collection[str] = (), limit: int = 100) -> "Site":
+        """Write the newest `limit` matrices, or those of them with one of these titles, to `folder` as static pages.
+
+        What did not change is not written; pages of what is not told any more are removed. Raises ConfigError where
+        `folder` holds files and is no site of kab's, or no matrix has such a title; HostError.
+        """
+        from harness.lab.site import publish_site
+
+        return publish_site(self, folder, matrices=matrices, limit=limit)
 
     def stored_search(self, run_id: str | None = None) -> "StoredSearch":
         """A search with all that is known of it, the newest where none is named. Raises ConfigError."""

@@ -97,6 +97,14 @@ class SqlMatrices:
             found: str | None = connection.execute(query.limit(1)).scalar()
         return found
 
+    def ids(self, limit: int) -> tuple[str, ...]:
+        """Ids of the newest matrices, newest first."""
+        query = select(runs.c.id).join(matrices, matrices.c.run_key == runs.c.key).order_by(runs.c.key.desc())
+        with self._reading() as connection:
+            rows = connection.execute(query.limit(limit)).scalars().all()
+        with readable("the list of matrices", self._name):
+            return tuple(decode(str, row) for row in rows)
+
     def _key(self, connection: Connection, run_id: str) -> int:
         key: int | None = connection.execute(select(runs.c.key).where(runs.c.id == run_id)).scalar()
         if key is None:

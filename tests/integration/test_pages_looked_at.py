@@ -7,8 +7,14 @@ import browser
 import factories
 import matrices
 import pytest
+import sites
 from commits import story
 
+from harness.config import Settings
+from harness.host.paths import Paths
+from harness.lab.lab import Lab
+from harness.model.experiment import Arm
+from harness.model.trial import Outcome
 from harness.report.compare.html import to_html
 from harness.report.matrix.html import matrix_html
 from harness.report.search.html import bisection_html
@@ -33,12 +39,8 @@ FAULTY = """<!DOCTYPE html><html><head><meta charset="utf-8">
 
 def compared() -> str:
     trials = factories.blocks(4)
-    crash = factories.failed(
-        factories.block_spec(4, 0, factories.Arm.CANDIDATE),
-        factories.Outcome.CRASHED,
-        "it panicked",
-        (factories.PANIC,),
-    )
+    spec = factories.block_spec(4, 0, Arm.CANDIDATE)
+    crash = factories.failed(spec, Outcome.CRASHED, "it panicked", (factories.PANIC,))
     made = (*trials, crash)
     return to_html(factories.finished(factories.run(made)), factories.decide(trials), made, METRICS)
 
@@ -67,6 +69,18 @@ def test_a_page_has_no_fault(name: str, tmp_path: Path) -> None:
         look = browser.look_at(page, tmp_path, width=width, dark=dark)
         assert look.texts > 100
         assert look.faults == {}, (width, dark)
+
+
+def test_a_site_has_no_fault(tmp_path: Path) -> None:
+    with Lab(settings=Settings(), paths=Paths(cache=tmp_path / "cache", state=tmp_path / "state")) as lab:
+        sites.filled(lab)
+        made = lab.site(tmp_path / "site")
+    cell = next((tmp_path / "site").glob("cell/*.shared-dio.btrfs.virtio.html"))
+    for page in (made.overview, cell):
+        for width, dark in zip(browser.WIDTHS, (True, False), strict=True):
+            look = browser.look_at(page, tmp_path, width=width, dark=dark)
+            assert look.texts > 50
+            assert look.faults == {}, (page.name, width, dark)
 
 
 def test_what_is_looked_for_is_found(tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from harness.errors import ExitCode
-from harness.model.matrix import CellResult, CellVerdict, MatrixView, MetricVerdict, Waiver
+from harness.model.matrix import CellResult, CellVerdict, MatrixOutcome, MatrixView, MetricVerdict, Waiver
 from harness.model.run import KernelRecord
 from harness.model.workload import Direction, Metric
 from harness.parse.units import fraction_text
@@ -116,11 +116,15 @@ def claim(view: MatrixView) -> str:
 
 def word(view: MatrixView) -> tuple[str, str, str]:
     """The verdict as a word, a sign and the kind that a page colours it by."""
-    if view.open:
+    return word_of(view.outcome, gates=_gates(view), is_open=view.open)
+
+
+def word_of(outcome: MatrixOutcome, *, gates: bool, is_open: bool) -> tuple[str, str, str]:
+    """As `word`, of an outcome alone."""
+    if is_open:
         return "open", "…", "open"
-    gates = _gates(view)
-    said = code_word(view.outcome.exit_code, gates=gates)
-    match view.outcome.exit_code:
+    said = code_word(outcome.exit_code, gates=gates)
+    match outcome.exit_code:
         case ExitCode.BAD:
             return said, "✕" if gates else "▼", "slower"
         case ExitCode.HOST | ExitCode.USAGE:
@@ -146,8 +150,13 @@ def code_word(code: ExitCode, *, gates: bool) -> str:
 
 def counts(view: MatrixView) -> tuple[tuple[str, int], ...]:
     """How many cells of each verdict, most urgent first, and how many of them are waived."""
-    found = Counter(one.result.verdict for one in view.cells)
-    waived = sum(is_waived(one.result) for one in view.cells)
+    return counts_of([one.result for one in view.cells])
+
+
+def counts_of(results: Sequence[CellResult]) -> tuple[tuple[str, int], ...]:
+    """As `counts`, of results alone."""
+    found = Counter(result.verdict for result in results)
+    waived = sum(is_waived(result) for result in results)
     told = tuple((verdict_words(verdict), found[verdict]) for verdict in URGENCY if found[verdict])
     return (*told, ("waived", waived)) if waived else told
 

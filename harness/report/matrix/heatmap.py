@@ -37,12 +37,15 @@ class Tile:
     change: str
     metric: str
     waived: bool
+    # The day of the result, where that is not the newest run's.
+    when: str = ""
 
     @property
     def told(self) -> str:
         """All of it in words."""
         effect = f", {self.metric} {self.change}" if self.metric else ""
-        return f"{self.name}: {self.word}{', waived' if self.waived else ''}{effect}"
+        when = f" ({self.when})" if self.when else ""
+        return f"{self.name}: {self.word}{', waived' if self.waived else ''}{effect}{when}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,12 +51,13 @@ class Page:
     host: Mapping[str, str]
 
 
-def matrix_html(view: MatrixView, *, links: Mapping[str, str] | None = None) -> str:
+def matrix_html(view: MatrixView, *, links: Mapping[str, str] | None = None, up: str = "") -> str:
     """The whole page of a matrix.
 
-    Trials that carry `cards.CONSOLE` show how it ends. `links`: of each cell's name a page of its own, in a site.
+    Trials that carry `cards.CONSOLE` show how it ends. In a site, `links` leads from a cell's name to a page of its
+    own, and `up` to the overview.
     """
-    return render("report/matrix/page.html.j2", page=matrix_page(view), links=links or {})
+    return render("report/matrix/page.html.j2", page=matrix_page(view), links=links or {}, up=up)
 
 
 def matrix_page(view: MatrixView) -> Page:
