@@ -450,13 +450,13 @@ class ServedStore(SqlStore):
         """As SqlStore's."""
         return self.read(lambda store: store.decision(run_id), run_id)
 
-    def runs(self, limit: int = 50) -> list[Run]:
+    def runs(self, limit: int = 50, *, cells: bool = True) -> list[Run]:
         """As SqlStore's."""
-        return self.read(lambda store: store.runs(limit))
+        return self.read(lambda store: store.runs(limit, cells=cells))
 
-    def damaged(self, limit: int = 50) -> list[DamagedError]:
+    def damaged(self, limit: int = 50, *, cells: bool = True) -> list[DamagedError]:
         """As SqlStore's."""
-        return self.read(lambda store: store.damaged(limit))
+        return self.read(lambda store: store.damaged(limit, cells=cells))
 
     def artifacts(self, run_id: str, spec: TrialSpec[Place], names: Collection[str] | None = None) -> dict[str, bytes]:
         """As SqlStore's."""
