@@ -1,8 +1,9 @@
 """Experiments from files and command lines: one table of keys for both, so that a file can say what an option can."""
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -44,6 +45,9 @@ _GUEST_OVERHEAD_BYTES = 320 * MIB
 
 _Parsed = TypeVar("_Parsed")
 
+# One for all: a matrix makes a hundred thousand requests.
+_NOTHING: Mapping[str, Scalar] = MappingProxyType({})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
@@ -53,7 +57,7 @@ class Request:
     candidate: str | None = None
     workload: Scalar | None = None
     # `--set`: parameter -> its new value, with the place that says so.
-    overrides: Mapping[str, Scalar] = field(default_factory=lambda: MappingProxyType({}))
+    overrides: Mapping[str, Scalar] = field(default_factory=lambda: _NOTHING)
     disk: DiskSpec | None = None
     filesystem: FilesystemSpec | None = None
     vcpus: int | None = None
@@ -224,7 +228,7 @@ class ExperimentBuilder:
             workload=self._workload(request, metric),
             guest=self._guest(request),
             metric=metric.text,
-            **_said({name: getattr(request, name) for name in _WHOLE}),
+            **_said(zip(_WHOLE, _whole_of(request), strict=True)),
         )
         fits = (id(experiment.workload), experiment.disk, experiment.guest.memory_mib)
         if fits not in self._fitting:
@@ -234,7 +238,8 @@ class ExperimentBuilder:
 
     def _workload(self, request: Request, metric: Scalar) -> Workload:
         named = request.workload or _DEFAULT_WORKLOAD
-        key = (named.text, tuple(request.overrides.items()), metric.text)
+        changes = tuple(request.overrides.items()) if request.overrides else ()
+        key = (named.text, changes, metric.text)
         if key not in self._workloads:
             workload = override(find_workload(named, self._catalogue), request.overrides)
             check_metric(workload, metric, besides=("auto",))
@@ -244,7 +249,7 @@ class ExperimentBuilder:
     def _guest(self, request: Request) -> GuestSpec:
         key = (request.vcpus, request.memory_mib, request.cmdline, request.cpu_model)
         if key not in self._guests:
-            self._guests[key] = GuestSpec(**_said(dict(zip(_GUEST, key, strict=True))))
+            self._guests[key] = GuestSpec(**_said(zip(_GUEST, key, strict=True)))
         return self._guests[key]
 
 
@@ -255,8 +260,11 @@ _WHOLE = ("disk", "filesystem", "margin", "error", "max_boots", "seed")
 _GUEST = ("vcpus", "memory_mib", "cmdline", "cpu_model")
 
 
-def _said(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}
+_whole_of = attrgetter(*_WHOLE)
+
+
+def _said(values: Iterable[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in values if value is not None}
 
 
 def _check_space(experiment: Experiment) -> None:

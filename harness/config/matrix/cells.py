@@ -1,6 +1,6 @@
 """The cells of a matrix: the product of its axes, less what is excluded, with what is included and adjusted."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import combinations
@@ -125,23 +125,25 @@ class _Product:
         if count > _MOST_CELLS:
             raise ConfigError(f"{self._layer.axes_where}: the axes make {count} cells; at most {_MOST_CELLS} are taken")
         every = ((1 << len(self._exclude)) - 1, (1 << len(self._adjust)) - 1)
-        rows = [_Row((), self._layer.says, *every)]
+        rows: Iterable[_Row] = [_Row((), self._layer.says, *every)]
         for axis in self._axes.values():
-            entries = [
-                (entry, _bits(self._exclude, axis.name, entry.label), _bits(self._adjust, axis.name, entry.label))
-                for entry in axis.entries.values()
-            ]
-            rows = [
-                _Row(
+            rows = self._longer(rows, axis)
+        return rows
+
+    def _longer(self, rows: Iterable[_Row], axis: Axis) -> Iterator[_Row]:
+        """Each row with each label of one more axis. Not a list: what is excluded need not be kept."""
+        entries = [
+            (entry, _bits(self._exclude, axis.name, entry.label), _bits(self._adjust, axis.name, entry.label))
+            for entry in axis.entries.values()
+        ]
+        for row in rows:
+            for entry, excluded, adjusted in entries:
+                yield _Row(
                     (*row.labels, entry.label),
                     laid_over(row.says, entry.says),
                     row.excluded & excluded,
                     row.adjusted & adjusted,
                 )
-                for row in rows
-                for entry, excluded, adjusted in entries
-            ]
-        return rows
 
     def _cell(self, labels: tuple[str, ...], says: Says, where: str) -> MatrixCell:
         name = "/".join(labels)

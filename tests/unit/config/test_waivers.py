@@ -93,6 +93,13 @@ def test_a_gate_has_the_waivers_that_lie_beside_its_file(tmp_path: Path) -> None
     assert [waiver.cells for waiver in plan(tmp_path, FILE).waivers] == ["wal/btrfs", "*/ext4"]
 
 
+def test_a_waiver_for_a_series_fits_a_file_that_follows_it(tmp_path: Path) -> None:
+    waiver = f"- {{cells: 'debian:7.2/wal/*', {REST}}}\n"
+    with pytest.raises(ConfigError, match="fits nothing"):
+        plan(tmp_path, waiver)
+    assert plan(tmp_path, waiver, "nightly: {series: [debian:6.12, debian:7.2]}\n").waivers
+
+
 def test_a_matrix_without_a_gate_bears_nothing(tmp_path: Path) -> None:
     plan(tmp_path, FILE)
     assert load_matrix(tmp_path / "matrix.yaml").plan(catalogue=CATALOGUE).waivers == ()
