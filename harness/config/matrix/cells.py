@@ -42,6 +42,15 @@ class MatrixCell:
     where: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AxisEntry:
+    """Where an axis says something of its cells."""
+
+    axis: str
+    # FILE:LINE.
+    where: str
+
+
 @dataclass(frozen=True, slots=True)
 class _Row:
     """A cell, or the beginning of one, in the making."""
@@ -229,11 +238,16 @@ def _refuse_both(keys: Iterable[str], where: str, axis: str, entry: Entry) -> No
 
 def _refuse_for_all(keys: Iterable[str], axis: str, entry: Entry) -> None:
     for key in sorted(keys):
-        option = f"--set {key.removeprefix('set.')}" if key.startswith("set.") else f"--{key.replace('_', '-')}"
-        raise ConfigError(
-            f"{option} is given for all cells, and the axis {axis} says it for each, at {entry.where}",
-            remedy=f"Leave it out, or choose cells: --only {axis}=LABEL.",
-        )
+        raise said_for_all(key, AxisEntry(axis=axis, where=entry.where))
+
+
+def said_for_all(key: str, entry: AxisEntry) -> ConfigError:
+    """An error to raise where a command line says of all cells what an axis says of each."""
+    option = f"--set {key.removeprefix('set.')}" if key.startswith("set.") else f"--{key.replace('_', '-')}"
+    return ConfigError(
+        f"{option} is given for all cells, and the axis {entry.axis} says it for each, at {entry.where}",
+        remedy=f"Leave it out, or choose cells: --only {entry.axis}=LABEL.",
+    )
 
 
 def _bits(rules: Sequence[Rule], axis: str, label: str) -> int:

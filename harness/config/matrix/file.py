@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 from harness.config.experiment import ExperimentBuilder, Request
-from harness.config.matrix.cells import MatrixCell, cells_of
+from harness.config.matrix.cells import AxisEntry, MatrixCell, cells_of, said_for_all
 from harness.config.matrix.gate import check_margins, counted_metrics
 from harness.config.matrix.layers import Layer, Says, check_label, laid_over, read_layers
 from harness.config.waivers import check_waivers, load_waivers
@@ -40,6 +40,8 @@ class MatrixFile:
     html: Path | None = None
     # Where margins of metrics are said: metric or pattern -> FILE:LINE.
     margin_places: Mapping[str, str] = field(default_factory=dict)
+    # "baseline", "candidate" -> the entry of an axis that says it of its cells.
+    kernels_by_axis: Mapping[str, AxisEntry] = field(default_factory=dict)
 
     def plan(
         self,
@@ -57,6 +59,9 @@ class MatrixFile:
         equal parts share them. Raises ConfigError with FILE:LINE, and with the cell
         where something of one does not fit or a kernel is missing.
         """
+        for arm, spec in (("baseline", baseline), ("candidate", candidate)):
+            if spec is not None and arm in self.kernels_by_axis:
+                raise said_for_all(arm, self.kernels_by_axis[arm])
         builder = ExperimentBuilder(catalogue)
         cells = []
         for cell in self.cells:
@@ -111,6 +116,13 @@ def load_matrix(path: Path, *, over: Request | None = None) -> MatrixFile:
         series=layer.series or (),
         newest=layer.newest or 1,
         margin_places=layer.gate_places,
+        kernels_by_axis={
+            arm: AxisEntry(axis=axis.name, where=entry.where)
+            for arm in ("baseline", "candidate")
+            for axis in layer.axes.values()
+            for entry in axis.entries.values()
+            if arm in entry.says
+        },
         **whole,
     )
 

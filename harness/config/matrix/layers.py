@@ -10,6 +10,7 @@ from harness.config.experiment import (
     EXPERIMENT_KEYS,
     KEYS,
     MATRIX_KEYS,
+    experiment_names,
     find_experiment,
     matrix_names,
     read_keys,
@@ -151,11 +152,12 @@ def read_layers(path: Path) -> Layer:
 
 
 def _parent(extends: Scalar, path: Path) -> Path:
-    """A path is taken from the file that names it; a name is of a matrix that ships with kab."""
+    """A path is taken from the file that names it; a name is of a file that ships with kab."""
     if is_path(extends.text):
         return path.parent / user_path(extends.text)
-    if extends.text not in (known := matrix_names()):
-        error = unknown("matrix", extends.text, known, where=extends.where)
+    known = (*matrix_names(), *experiment_names())
+    if extends.text not in known:
+        error = unknown("matrix or experiment", extends.text, known, where=extends.where)
         raise ConfigError(error.message, remedy=f"{error.remedy} A file is named by its path, such as ./base.yaml.")
     return find_experiment(extends.text)
 

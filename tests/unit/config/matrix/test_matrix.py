@@ -1,8 +1,13 @@
 """Matrix files: which cells they make, what goes over what, and what is refused before the first boot."""
 
+import json
+from fnmatch import fnmatchcase
+from itertools import product
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from harness.config import load_workloads, request_from_options
 from harness.config.experiment import Request, experiment_names, find_experiment
@@ -145,6 +150,77 @@ def test_a_kernel_can_be_an_axis(tmp_path: Path) -> None:
     assert [(cell.name, cell.experiment.candidate) for cell in cells] == [("old", "debian:6.13"), ("new", "debian:7.2")]
 
 
+def test_kernels_of_a_command_line_do_not_make_cells_lie(tmp_path: Path) -> None:
+    found = load(tmp_path, "baseline: debian:6.12\naxes:\n  new: {a: {candidate: debian:6.13}, b: {vcpus: 4}}\n")
+    with pytest.raises(ConfigError, match="--candidate is given for all cells, and the axis new says it for each"):
+        found.plan(catalogue=CATALOGUE, candidate="host")
+    cells = found.plan(catalogue=CATALOGUE, baseline="host", kernels_later=True).cells
+    assert [(cell.experiment.baseline, cell.experiment.candidate) for cell in cells] == [
+        ("host", "debian:6.13"), ("host", ""),
+    ]  # fmt: skip
+
+
+def test_a_file_extends_what_ships_with_kab(tmp_path: Path) -> None:
+    (cell,) = planned(tmp_path, "extends: ext4-dio\nmargin: 2%\n").cells
+    assert (cell.name, cell.experiment.filesystem.type, cell.experiment.margin) == ("matrix", "ext4", 0.02)
+    axes = planned(tmp_path, "extends: gate\naxes: {fs: [xfs]}\n").cells
+    assert [cell.name for cell in axes][:2] == ["shared-dio/xfs/nvme", "shared-dio/xfs/virtio"]
+
+
+LABELS = {"fs": ("btrfs", "ext4", "xfs"), "vcpus": ("1", "2", "3"), "guest": ("a", "ab", "b")}
+PATTERNS = {axis: (*labels, "*", f"{labels[0][0]}*", "?", "[!a]*") for axis, labels in LABELS.items()}
+
+
+@st.composite
+def rules(draw: st.DrawFn) -> list[dict[str, list[str]]]:
+    axes = st.lists(st.sampled_from(list(LABELS)), min_size=1, unique=True)
+    return [
+        {axis: draw(st.lists(st.sampled_from(PATTERNS[axis]), min_size=1, max_size=2)) for axis in draw(axes)}
+        for _ in range(draw(st.integers(0, 4)))
+    ]
+
+
+@settings(max_examples=150, deadline=None)
+@given(exclude=rules(), adjust=rules())
+def test_rules_do_what_trying_each_cell_does(
+    exclude: list[dict[str, list[str]]], adjust: list[dict[str, list[str]]], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Cells are made by bits of rules, label by label; here each rule is tried on each cell."""
+
+    def meant(rule: dict[str, list[str]], cell: dict[str, str]) -> bool:
+        return all(any(fnmatchcase(cell[axis], pattern) for pattern in patterns) for axis, patterns in rule.items())
+
+    every = [dict(zip(LABELS, labels, strict=True)) for labels in product(*LABELS.values())]
+    left = [cell for cell in every if not any(meant(rule, cell) for rule in exclude)]
+    seeds = [next((n for n, rule in reversed(list(enumerate(adjust))) if meant(rule, cell)), None) for cell in left]
+    document = {
+        "axes": {
+            "fs": list(LABELS["fs"]),
+            "vcpus": list(LABELS["vcpus"]),
+            "guest": {label: {} for label in LABELS["guest"]},
+        },
+        "exclude": exclude,
+        "adjust": [{"when": rule, "seed": str(number)} for number, rule in enumerate(adjust)],
+    }
+    path = write(tmp_path_factory.mktemp("m"), json.dumps(document))
+    idle = [rule for rule in exclude if not any(meant(rule, cell) for cell in every)]
+    idle += [rule for rule in adjust if not any(meant(rule, cell) for cell in left)]
+    # A pattern that means no label is a slip, also beside one that does.
+    lost = any(
+        not any(fnmatchcase(label, pattern) for label in LABELS[axis])
+        for rule in (*exclude, *adjust)
+        for axis, patterns in rule.items()
+        for pattern in patterns
+    )
+    if idle or lost or not left:
+        with pytest.raises(ConfigError):
+            load_matrix(path)
+        return
+    cells = load_matrix(path).cells
+    assert [cell.axes for cell in cells] == left
+    assert [cell.request.seed for cell in cells] == seeds
+
+
 def test_a_file_extends_another(tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
     write(tmp_path, "name: mine\ntitle: T\nstands_for: S\ntemplate: wal.fio.j2\ndeciding: write_iops\ndisk: 1MiB\n"
@@ -254,7 +330,7 @@ KERNELS = "baseline: debian:6.12\ncandidate: debian:7.2\n"
         ("axes:\n  workload: [shared-dio, shard-dio]", 4, "Did you mean shared-dio?"),
         ("axes: {disk: ['nvme,size=128MiB']}", 3, "cell nvme,size=128MiB: workload shared-dio needs a disk of"),
         ("extends: ./none.yaml", None, "no such file"),
-        ("extends: nigtly", 3, "unknown matrix 'nigtly'"),
+        ("extends: nigtly", 3, "Did you mean nightly?"),
         ("destroy_data: /dev/sda", 3, "not taken from a file"),
     ],
 )  # fmt: skip
