@@ -93,7 +93,7 @@ def test_wrong_usage_is_129_with_one_clear_message(
 def test_a_bug_is_128_and_leaves_its_trace_in_a_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("by us")
 
     monkeypatch.setattr("harness.store.SqlStore.runs", broken)
@@ -112,7 +112,7 @@ def test_a_bug_is_128_and_leaves_its_trace_in_a_file(
 def test_interruptions_and_host_trouble_have_statuses_of_their_own(
     raised: BaseException, status: ExitCode, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def failing(*_: object) -> None:
+    def failing(*_: object, **__: object) -> None:
         raise raised
 
     monkeypatch.setattr("harness.store.SqlStore.runs", failing)
@@ -127,7 +127,7 @@ def test_signals_end_a_process_in_order(number: signal.Signals, tmp_path: Path) 
         "import sys, time\n"
         "from harness.cli import errors\n"
         "from harness.store import SqlStore\n"
-        "def slow(*_):\n    print('ready', flush=True)\n    time.sleep(30)\n"
+        "def slow(*_, **__):\n    print('ready', flush=True)\n    time.sleep(30)\n"
         "SqlStore.runs = slow\n"
         "sys.exit(errors.run_command(['runs']))\n"
     )
@@ -146,7 +146,7 @@ def test_a_signal_while_a_library_runs_text_as_code_keeps_the_status(tmp_path: P
         "import os, signal, sys\n"
         "from harness.cli import errors\n"
         "from harness.store import SqlStore\n"
-        "def runs(*_):\n    exec('os.kill(os.getpid(), signal.SIGTERM)', globals())\n"
+        "def runs(*_, **__):\n    exec('os.kill(os.getpid(), signal.SIGTERM)', globals())\n"
         "SqlStore.runs = runs\n"
         "sys.exit(errors.run_command(['runs']))\n"
     )

@@ -107,7 +107,7 @@ def test_a_pipe_of_kabs_own_that_breaks_is_no_slow_kernel(
 ) -> None:
     """click ends with 1 for every EPIPE."""
 
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise BrokenPipeError(errno.EPIPE, "Broken pipe")
 
     monkeypatch.setattr("harness.store.SqlStore.runs", broken)
@@ -131,7 +131,7 @@ def test_variables_that_are_no_text_are_wrong_usage() -> None:
 def test_messages_do_not_steer_the_terminal(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def failing(*_: object) -> None:
+    def failing(*_: object, **__: object) -> None:
         raise HostError("kernel 6.1\x1b]0;owned\x07 is\nnot there", remedy="See \x1b[31m.")
 
     monkeypatch.setattr("harness.store.SqlStore.runs", failing)
