@@ -249,6 +249,9 @@ boot_values = Table(
     Column("value", Float(53), nullable=False),
     sqlite_with_rowid=False,
 )
+# PostgreSQL keeps rows in the order in which they came, those of a night beside each other: all that is asked of a
+# series is in this index, as SQLite's table is one.
+Index("values_of_series", *boot_values.columns).ddl_if(dialect="postgresql")
 
 # Confirmed changes of nightly series, each told once. They outlive the runs that they name.
 alarms = Table(

@@ -291,6 +291,29 @@ def test_a_server_migrates_as_a_file_does(server: str, tmp_path: Path, version: 
         assert store.run("last").id == "new"
 
 
+# No server ever had version 1: what `moved` makes of those tables of the next one that some files have is its own.
+@pytest.mark.parametrize("version", VERSIONS[1:])
+def test_a_migrated_server_has_the_tables_of_a_new_one(server: str, tmp_path: Path, version: int) -> None:
+    migrated, new = new_database(server), new_database(server)
+    moved(put_old(version, tmp_path / "results.sqlite"), version, migrated)
+    found = []
+    for url in (migrated, new):
+        with SqlStore(url) as store, store.reading() as connection:
+            columns = connection.exec_driver_sql(
+                "SELECT table_name, column_name, data_type, character_maximum_length, is_nullable"
+                " FROM information_schema.columns WHERE table_schema = 'public' ORDER BY 1, 2"
+            ).all()
+            indexes = connection.exec_driver_sql(
+                "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1"
+            ).all()
+            keys = connection.exec_driver_sql(
+                "SELECT conrelid::regclass::text, pg_get_constraintdef(oid) FROM pg_constraint"
+                " WHERE connamespace = 'public'::regnamespace ORDER BY 1, 2"
+            ).all()
+        found.append((columns, indexes, keys))
+    assert found[0] == found[1]
+
+
 def openers(where: str, number: int) -> list[str]:
     """What so many processes say that open it at once: what they note, and how many runs there are."""
     code = (

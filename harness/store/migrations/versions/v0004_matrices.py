@@ -31,6 +31,8 @@ def upgrade() -> None:
         sa.Column("value", sa.Float(53), nullable=False),
         sqlite_with_rowid=False,
     )
+    if op.get_bind().dialect.name == "postgresql":
+        op.create_index("values_of_series", "boot_values", ["series_key", "trial_key", "run_key", "value"])
     _alarms()
 
 
