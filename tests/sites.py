@@ -25,7 +25,7 @@ def night(number: int, fates: Sequence[matrices.Fate] = matrices.GATE, *, title:
     later = timedelta(days=number - 14)
 
     def own(text: str) -> str:
-        return f"{run_id}-{text[-4:]}"
+        return f"{run_id[:8]}-{text[-4:]}-{run_id[-4:]}"
 
     made = matrices.view(
         MatrixPlan(title=title, cells=matrices.cells(), policy=matrices.gate().plan.policy, waivers=(matrices.WAIVER,)),

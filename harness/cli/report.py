@@ -49,7 +49,7 @@ def runs(limit: int, cells: bool) -> None:
 
 @click.command(
     epilog="\b\nExamples:\n  kab report last\n  kab report 20261122 --html report.html --json -\n"
-    "  kab report last --all --waivers waivers.yaml"
+    "  kab report last --all --waivers waivers.yaml\n  kab report last --png gate.png"
 )
 @click.argument("run", default="last")
 @click.option("--html", "html", type=click.Path(path_type=Path), metavar="FILE", help="Write it as one HTML file.")
@@ -60,6 +60,9 @@ def runs(limit: int, cells: bool) -> None:
     metavar="FILE",
     help="Of a matrix or a search: write a mail (`-`: stdout).",
 )
+@click.option(
+    "--png", type=click.Path(path_type=Path), metavar="FILE", help="Of a matrix: write its cells as a picture."
+)
 @click.option("--all", "all_cells", is_flag=True, help="Of a matrix: list every cell, the good ones too.")
 @click.option(
     "--waivers",
@@ -68,13 +71,19 @@ def runs(limit: int, cells: bool) -> None:
     help="Of a gate: judge its boots anew with these waivers; nothing is booted or stored.",
 )
 def report(
-    run: str, html: Path | None, json: Path | None, mail: Path | None, all_cells: bool, waivers: Path | None
+    run: str,
+    html: Path | None,
+    json: Path | None,
+    mail: Path | None,
+    png: Path | None,
+    all_cells: bool,
+    waivers: Path | None,
 ) -> int:
     """Report on a stored RUN: its id, the beginning of one, or `last`. The exit status is its verdict's."""
     from harness.cli.lab import open_lab
     from harness.cli.reports import Reports, tell
 
-    reports = Reports(html=html, json=json, mail=mail)
+    reports = Reports(html=html, json=json, mail=mail, png=png)
     reports.check()
     with open_lab() as lab:
         told = lab.report(run, all_cells=all_cells, waivers=waivers)

@@ -12,7 +12,7 @@ from harness.errors import ConfigError, HostError
 from harness.host.outputs import check_output, own_descriptor, same_file, write_output
 from harness.parse.foreign import printable
 
-_WHAT = {"mail": "mail", "json": "JSON", "html": "report"}
+_WHAT = {"mail": "mail", "json": "JSON", "html": "report", "png": "picture"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +22,7 @@ class Reports:
     html: Path | None = None
     json: Path | None = None
     mail: Path | None = None
+    png: Path | None = None
 
     def check(self) -> None:
         """Raise ConfigError or HostError where one of the files could not be written, or two are the same."""
@@ -44,21 +45,21 @@ class Reports:
         """Whether one of them is stdout."""
         return any(map(_is_stdout, self._named().values()))
 
-    def write(self, make: Mapping[str, Callable[[], str]]) -> None:
+    def write(self, make: Mapping[str, Callable[[], str | bytes]]) -> None:
         """Write each file asked for with what `make` gives for its option ("html", ...).
 
         All are tried. Raises the first HostError.
         """
         failure: HostError | None = None
         for option, path in self._named().items():
-            text = make[option]()
+            made = make[option]()
             if _is_stdout(path):
-                click.echo(text, nl=not text.endswith("\n"))
+                click.echo(made, nl=isinstance(made, str) and not made.endswith("\n"))
                 continue
             # Where `path` is a descriptor that a stream has, too.
             sys.stdout.flush()
             try:
-                write_output(path, text.encode())
+                write_output(path, made.encode() if isinstance(made, str) else made)
             except HostError as error:
                 failure = failure or error
             else:
@@ -67,7 +68,7 @@ class Reports:
             raise failure
 
     def _named(self) -> dict[str, Path]:
-        named = {"mail": self.mail, "json": self.json, "html": self.html}
+        named = {"mail": self.mail, "json": self.json, "html": self.html, "png": self.png}
         return {option: path for option, path in named.items() if path is not None}
 
 
@@ -77,6 +78,14 @@ class Mailed(Protocol):
 
     def mail(self) -> str:
         """For those who wait for it: the kernel's lists, whoever releases."""
+
+
+@runtime_checkable
+class Pictured(Protocol):
+    """A report that can be a picture, too."""
+
+    def png(self) -> bytes:
+        """For a mail or a chat."""
 
 
 class Report(Protocol):
@@ -95,11 +104,15 @@ class Report(Protocol):
 def tell(report: Report, reports: Reports) -> None:
     """Print the summary of a stored run (to stderr where a report takes stdout), and write the reports asked for."""
     click.echo(report.text(), err=reports.take_stdout)
-    made = {"json": report.json, "html": report.html}
+    made: dict[str, Callable[[], str | bytes]] = {"json": report.json, "html": report.html}
     if isinstance(report, Mailed):
         made["mail"] = report.mail
     elif reports.mail is not None:
         raise ConfigError("there is no mail of a comparison", remedy="Leave --mail out; the text above fits a mail.")
+    if isinstance(report, Pictured):
+        made["png"] = report.png
+    elif reports.png is not None:
+        raise ConfigError("only a matrix has a picture", remedy="Leave --png out; --html has this run's charts.")
     reports.write(made)
 
 

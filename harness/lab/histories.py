@@ -1,7 +1,7 @@
 """Nightly series as they are stored, told; nothing here boots or screens."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
@@ -77,8 +77,10 @@ def history(
     return HistoryReport(trends=tuple(sorted(trends, key=lambda trend: _order(trend.name))), newest=newest)
 
 
-def cell_trends(workspace: Workspace, *, matrix: str, cell: str, series: str) -> tuple[Trend, ...]:
-    """The series of one cell, for its page: those of the metrics that `history` takes where none is named."""
+def cell_trends(
+    workspace: Workspace, *, matrix: str, cell: str, series: str, counting: Collection[str] = ()
+) -> tuple[Trend, ...]:
+    """The series of one cell, for its page: of the metrics that count, else of those that `history` takes itself."""
     store = workspace.store
     known = store.history.series(matrix=matrix, cell=cell, series=series)
     if not known:
@@ -86,7 +88,8 @@ def cell_trends(workspace: Workspace, *, matrix: str, cell: str, series: str) ->
     alarms = store.alarms.all(matrix=matrix, cell=cell, series=series).alarms
     asked = store.alarms.asked(matrix=matrix, cell=cell, series=series)
     found: dict[SeriesName, tuple[Night, ...]] = {}
-    for metric in _metrics(known, None):
+    there = {name.metric for name in known}
+    for metric in [metric for metric in counting if metric in there] or _metrics(known, None):
         found |= store.history.nights(metric=metric, matrix=matrix, cell=cell, series=series)
     return tuple(
         trend_of(name, nights, metric=METRICS.get(name.metric), alarms=alarms, asked=asked)

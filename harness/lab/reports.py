@@ -142,6 +142,7 @@ class MatrixReport:
     """Of a matrix, with all of its cells."""
 
     view: "MatrixView"
+    store: "SqlStore"
     # Whether the text has a table of all cells.
     all_cells: bool = False
 
@@ -170,9 +171,17 @@ class MatrixReport:
 
     def html(self) -> str:
         """The whole matrix as one page."""
+        from harness.lab.matrixpages import with_consoles
         from harness.report.matrix.html import matrix_html
 
-        return matrix_html(self.view)
+        return matrix_html(with_consoles(self.store, self.view))
+
+    def png(self) -> bytes:
+        """All cells as a picture. Raises ConfigError where what draws it is not installed."""
+        from harness.report.matrix.picture import matrix_svg
+        from harness.report.png import to_png
+
+        return to_png(matrix_svg(self.view))
 
     def mail(self) -> str:
         """A mail for those who wait for it."""
@@ -195,7 +204,8 @@ def report(
         from harness.lab.matrixviews import matrix_view, rejudged
 
         view = matrix_view(workspace, run.id)
-        return MatrixReport(view=view if waivers is None else rejudged(view, waivers), all_cells=all_cells)
+        judged = view if waivers is None else rejudged(view, waivers)
+        return MatrixReport(view=judged, store=workspace.store, all_cells=all_cells)
     if waivers is not None:
         raise ConfigError(f"run {run.id} is no gate but a `kab {run.verb}`", remedy="Leave --waivers out.")
     if run.verb == "bisect":

@@ -12,6 +12,7 @@ import harness.report
 from harness import __version__
 from harness.errors import ConfigError
 from harness.host.pagefolder import Page, Published, check_page_folder, publish
+from harness.lab.histories import cell_trends
 from harness.lab.matrixpages import with_consoles
 from harness.lab.matrixviews import matrix_view
 from harness.lab.workspace import Workspace
@@ -20,6 +21,7 @@ from harness.model.matrix import MATRIX_VERBS, CellView
 from harness.model.run import RunState
 from harness.parse.foreign import printable
 from harness.parse.plainjson import canonical, to_plain
+from harness.report.history.charts import trend_svg
 from harness.report.matrix.html import matrix_html
 from harness.report.site.html import OVERVIEW, cell_html, damaged_html, overview_html
 from harness.report.site.state import CellHistory, MatrixState, ToldRun, newest_of, run_page
@@ -28,6 +30,8 @@ from harness.store.history import followed
 
 # Runs of a matrix up to here are told unless another number is asked for.
 NEWEST = 100
+# Charts of a cell over the nights.
+_MOST_TRENDS = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,12 +124,16 @@ def _state(
         title=title,
         newest=first,
         runs=tuple(told),
-        cells=tuple(_history(title, newest[cell.cell.name][0], cell, told, alarms) for cell in kept.cells),
+        cells=tuple(_history(workspace, title, newest[cell.cell.name][0], cell, told, alarms) for cell in kept.cells),
     )
 
 
-def _history(title: str, of: ToldRun, now: CellView, told: Sequence[ToldRun], alarms: Sequence[Alarm]) -> CellHistory:
+def _history(
+    workspace: Workspace, title: str, of: ToldRun, now: CellView, told: Sequence[ToldRun], alarms: Sequence[Alarm]
+) -> CellHistory:
     name, series = followed(now.cell)
+    counting = [one.metric for one in now.result.metrics]
+    trends = cell_trends(workspace, matrix=title, cell=name, series=series, counting=counting)
     return CellHistory(
         title=title,
         cell=now.cell,
@@ -140,6 +148,7 @@ def _history(title: str, of: ToldRun, now: CellView, told: Sequence[ToldRun], al
             for alarm in alarms
             if (alarm.name.matrix, alarm.name.cell, alarm.name.series) == (title, name, series)
         ),
+        trends=tuple(trend_svg(trend) for trend in trends[:_MOST_TRENDS] if len(trend.nights) > 1),
     )
 
 

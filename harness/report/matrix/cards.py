@@ -17,7 +17,7 @@ from harness.report.compare import sentences
 from harness.report.decisions import comparison_notes
 from harness.report.matrix.charts import BootDots, EffectBar, boot_dots, effect_bars, kind_of_metric
 from harness.report.matrix.claims import is_bad, leading, verdict_words, waiver_words, waivers_of
-from harness.report.matrix.cost import cost_line, cost_of, is_emulated
+from harness.report.matrix.cost import cell_cost, cost_line
 from harness.report.matrix.heatmap import Tile, tile_of
 from harness.report.metricrows import MetricRow, WitnessRow, metric_row, witness_rows
 from harness.report.numbers import NOTHING, percent
@@ -100,13 +100,14 @@ def cell_card(view: CellView, *, link: str, gates: bool) -> CellCard:
     trials = run.block_trials if run else ()
     comparisons = _comparisons(view)
     counting = [one.metric for one in result.metrics]
+    cost = cell_cost(view)
     return CellCard(
         tile=tile_of(result, metrics, link=link),
         axes=view.cell.axes,
         bad=is_bad(result),
         reason=_bounded(result.reason, _REASON),
         effect=_effect(leading(result, metrics)) if result.verdict is not CellVerdict.UNMEASURED else "",
-        cost=_cost(view, comparisons),
+        cost=cost_line(cost) if cost else "",
         waivers=tuple(_bounded(waiver_words(waiver), _REASON) for waiver in waivers_of(result)),
         fails=tuple(str(kind) for kind in result.fails),
         counting=_counting(result.metrics, metrics, gates=gates),
@@ -142,14 +143,6 @@ def _comparisons(view: CellView) -> dict[str, Comparison]:
 
 def _told(found: Comparison) -> bool:
     return found.baseline is not None or found.candidate is not None
-
-
-def _cost(view: CellView, comparisons: Mapping[str, Comparison]) -> str:
-    if view.run is None or view.result.verdict in {CellVerdict.FAULTY, CellVerdict.UNMEASURED}:
-        return ""
-    counting = [one.metric for one in view.result.metrics]
-    found = cost_of(view.cell.experiment, comparisons, counting=counting, emulated=is_emulated(view.run))
-    return cost_line(found) if found else ""
 
 
 def _effect(lead: MetricVerdict | None) -> str:

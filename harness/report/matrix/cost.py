@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from harness.model.experiment import Experiment
 from harness.model.guest import MIB, Accelerator
+from harness.model.matrix import CellVerdict, CellView
 from harness.model.run import Run
 from harness.model.verdict import Comparison
 from harness.model.workload import Workload
@@ -55,6 +56,15 @@ def cost_of(
             if found is not None and (found.ratio or found.baseline or found.candidate):
                 return _cost(doing, found, factors[name], emulated=emulated)
     return None
+
+
+def cell_cost(view: CellView) -> Cost | None:
+    """The cost of a cell whose speed is told; None of one that fails or was not measured."""
+    if view.run is None or view.result.verdict in {CellVerdict.FAULTY, CellVerdict.UNMEASURED}:
+        return None
+    counting = {one.metric: one.comparison for one in view.result.metrics}
+    known = {**(view.decision.comparisons if view.decision else {}), **counting}
+    return cost_of(view.cell.experiment, known, counting=counting, emulated=is_emulated(view.run))
 
 
 def is_emulated(run: Run | None) -> bool:

@@ -8,6 +8,7 @@ from harness.model.trial import written
 from harness.parse.foreign import printable
 from harness.report.compare.sentences import finding_lines, kernel_line, outcome_lines
 from harness.report.layout import wrap
+from harness.report.matrix.cost import cell_cost, cost_line
 from harness.report.matrix.words import count_words, kernels_words, metric_words, reason_words, waiver_words
 from harness.report.numbers import seconds
 from harness.report.wording import counted, repeat_command
@@ -92,6 +93,9 @@ def _cell(cell: CellView, *, short: bool) -> Iterator[str]:
         yield from (line for said in metrics[:1] for line in _item(said, indent=4))
         return
     said = [reason_words(result), *metrics]
+    cost = cell_cost(cell)
+    if cost is not None and cost.machines is not None:
+        said.append(cost_line(cost))
     if result.waiver is not None:
         said.append(waiver_words(result.waiver))
     if cell.run is not None:

@@ -8,6 +8,7 @@ from harness.parse.foreign import printable
 from harness.report.compare.sentences import kernel_line
 from harness.report.layout import columns, wrap
 from harness.report.matrix.claims import claim, leading, shared_kernels, waivers_of, word
+from harness.report.matrix.cost import cell_cost, cost_line
 from harness.report.matrix.words import count_words, metric_words, reason_words, waiver_words
 from harness.report.numbers import interval, percent, seconds
 from harness.report.wording import counted, repeat_command
@@ -60,7 +61,7 @@ def _groups(view: MatrixView) -> Iterator[list[str]]:
             continue
         lines = [f"{'Open' if view.open and title == 'Cannot tell' else title} ({len(cells)})"]
         for cell in cells[:_MOST_TOLD]:
-            lines += _cell(cell.result)
+            lines += _cell(cell)
         if len(cells) > _MOST_TOLD:
             lines.append(f"  and {counted(len(cells) - _MOST_TOLD, 'more cell')}: kab report {view.run.id} --all")
         yield lines
@@ -79,8 +80,9 @@ def _title(result: CellResult) -> str:
     return "Cannot tell" if result.verdict is CellVerdict.INCONCLUSIVE else ""
 
 
-def _cell(result: CellResult) -> list[str]:
-    """Name, verdict and reason; of the metrics those that say what the cell says, with their intervals."""
+def _cell(cell: CellView) -> list[str]:
+    """Name, verdict and reason; of the metrics those that say what the cell says, with their intervals; its cost."""
+    result = cell.result
     lines = wrap(f"{result.cell}: {result.verdict}", indent="  ", hang="      ")
     told = [found for found in result.metrics if found.verdict is result.verdict] or list(result.metrics)
     if result.verdict is CellVerdict.FAULTY:
@@ -88,6 +90,9 @@ def _cell(result: CellResult) -> list[str]:
     said = [metric_words(found) for found in told]
     if result.verdict is not CellVerdict.SLOWER or not said:
         said.insert(0, reason_words(result))
+    cost = cell_cost(cell)
+    if cost is not None and cost.machines is not None:
+        said.append(cost_line(cost))
     said += [waiver_words(waiver) for waiver in waivers_of(result)]
     if result.run_id is not None:
         said.append(f"kab report {result.run_id}")

@@ -7,6 +7,7 @@ from harness.model.alarm import Alarm
 from harness.model.matrix import Cell, CellResult, CellView, MatrixOutcome, MatrixPlan, MatrixView
 from harness.model.run import Run
 from harness.parse.names import NameForm, name_of
+from harness.render import Fragment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +32,8 @@ class CellHistory:
     gates: bool
     results: tuple[tuple[Run, CellResult], ...]
     alarms: tuple[Alarm, ...] = ()
-    # Charts of its metrics over the nights, each markup of its own.
-    trends: tuple[str, ...] = ()
+    # Charts of its metrics over the nights.
+    trends: tuple[Fragment, ...] = ()
 
     @property
     def page(self) -> str:
