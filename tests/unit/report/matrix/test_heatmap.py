@@ -3,7 +3,7 @@
 from itertools import product
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.report.matrix.heatmap import Tile, heat_map
@@ -79,6 +79,7 @@ def test_cells_without_axes_are_a_list() -> None:
     assert shapes(heat_map([({"a": "1"}, tile("one")), ({"b": "1"}, tile("two"))])) == [(2, 1)]
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.integers(1, 5), min_size=1, max_size=5),
     st.sets(st.integers(0, 200), max_size=40),
