@@ -1,9 +1,9 @@
 """The cells of a matrix: the product of its axes, less what is excluded, with what is included and adjusted."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import combinations
+from itertools import combinations, islice
 from math import prod
 
 from harness.config.document import Scalar, scalar
@@ -28,6 +28,8 @@ from harness.parse.suggest import unknown
 
 # More is a slip of one axis too many, and a boot of each would take a year.
 _MOST_CELLS = 1_000_000
+# Of the labels of an axis, in an error.
+_MOST_TOLD = 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +228,7 @@ class _Product:
                 _refuse_both(said_by(found.says) & said_by(entry.says), found.where, axis, entry)
 
     def _known(self) -> str:
-        return "; ".join(f"{name}: {', '.join(labels)}" for name, labels in self._labels.items()) + "."
+        return " ".join(_labels_told(name, labels) for name, labels in self._labels.items())
 
 
 def _refuse_both(keys: Iterable[str], where: str, axis: str, entry: Entry) -> None:
@@ -289,7 +291,9 @@ def _included(inclusion: Inclusion, axes: Mapping[str, Axis]) -> _Included:
     entries: dict[str, Entry] = {}
     for name, axis in axes.items():
         if name not in keys.entries:
-            raise ConfigError(f"{keys.where}: this cell has no label of the axis {name}", remedy=_labels_told(axis))
+            raise ConfigError(
+                f"{keys.where}: this cell has no label of the axis {name}", remedy=_labels_told(name, axis.entries)
+            )
         entries[name] = _included_entry(scalar(keys.entries[name], name), axis, inclusion)
     says = cell_says(keys, inclusion.folder, besides=tuple(axes))
     return _Included(entries=entries, says=says, where=keys.where)
@@ -304,8 +308,12 @@ def _included_entry(label: Scalar, axis: Axis, inclusion: Inclusion) -> Entry:
     try:
         return entry_of(axis.name, label.text, label, label.where, inclusion.folder)
     except ConfigError as error:
-        raise ConfigError(error.message, remedy=f"{error.remedy} {_labels_told(axis)}".strip()) from error
+        raise ConfigError(
+            error.message, remedy=f"{error.remedy} {_labels_told(axis.name, axis.entries)}".strip()
+        ) from error
 
 
-def _labels_told(axis: Axis) -> str:
-    return f"Labels of the axis {axis.name}: {', '.join(axis.entries)}."
+def _labels_told(axis: str, labels: Collection[str]) -> str:
+    more = len(labels) - _MOST_TOLD
+    first = ", ".join(islice(labels, _MOST_TOLD))
+    return f"Labels of the axis {axis}: {first}{f' and {more} more' if more > 0 else ''}."

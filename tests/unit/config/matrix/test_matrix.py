@@ -353,6 +353,15 @@ def test_more_cells_than_anybody_measures_are_refused_at_once(tmp_path: Path) ->
     assert "cells; at most 1000000" in str(refused(tmp_path, f"{KERNELS}axes:\n{axes}"))
 
 
+def test_an_error_names_some_labels_of_a_long_axis(tmp_path: Path) -> None:
+    labels = ", ".join(f"l{number}: {{}}" for number in range(500))
+    text = f"{KERNELS}axes:\n  fs: [ext4, xfs]\n  many: {{{labels}}}\nexclude: [{{fs: ext4}}]\nadjust:\n"
+    error = refused(tmp_path, f"{text}  - {{when: {{fs: ext4}}, margin: 1%}}\n")
+    assert error.message.endswith("no cell matches fs=ext4")
+    assert error.remedy.startswith("Labels of the axis fs: ext4, xfs. Labels of the axis many: l0, l1, ")
+    assert error.remedy.endswith("l19 and 480 more.")
+
+
 def test_a_matrix_is_no_experiment(tmp_path: Path) -> None:
     from harness.config import load_experiment
 
