@@ -6,11 +6,11 @@ harness.model.stored.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import Field, fields, is_dataclass
 from datetime import date, datetime
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -63,22 +63,44 @@ def _hints(kind: type) -> dict[str, Any]:
 
 def decode(hint: Any, data: Any) -> Any:
     """As `from_plain`, for any annotation. Raises TypeError, ValueError, AttributeError or KeyError."""
+    return _decoder(hint)(data)
+
+
+# A matrix has hundreds of thousands of values, and a few dozen annotations.
+@cache
+def _decoder(hint: Any) -> Callable[[Any], Any]:
+    """What reads values of an annotation."""
     origin, arguments = get_origin(hint), get_args(hint)
     if origin in (Union, UnionType):
-        return _decode_union(arguments, data)
+        return partial(_decode_union, arguments)
     if origin is tuple:
-        # A text could be taken apart as well.
-        if not isinstance(data, list | tuple):
-            raise TypeError(f"{data!r} is no list")
-        return tuple(decode(arguments[0], item) for item in data)
+        return partial(_decode_tuple, _decoder(arguments[0]))
     if origin is not None and issubclass(origin, Mapping):
-        return {decode(arguments[0], key): decode(arguments[1], item) for key, item in data.items()}
+        return partial(_decode_mapping, _decoder(arguments[0]), _decoder(arguments[1]))
     if isinstance(hint, type) and is_dataclass(hint):
-        return _decode_record(hint, data)
+        return partial(_decode_record, hint)
     if hint is datetime or hint is date:
-        return hint.fromisoformat(data)
+        moment: Callable[[Any], Any] = hint.fromisoformat
+        return moment
     if isinstance(hint, type) and issubclass(hint, Enum | Path):
-        return hint(data)
+        return hint
+    return partial(_decode_plain, hint)
+
+
+def _decode_tuple(item: Callable[[Any], Any], data: Any) -> Any:
+    # A text could be taken apart as well.
+    if not isinstance(data, list | tuple):
+        raise TypeError(f"{data!r} is no list")
+    return tuple([item(one) for one in data])
+
+
+def _decode_mapping(key: Callable[[Any], Any], item: Callable[[Any], Any], data: Any) -> Any:
+    return {key(name): item(one) for name, one in data.items()}
+
+
+def _decode_plain(hint: Any, data: Any) -> Any:
+    if type(data) is hint:
+        return data
     # JSON writes 5.0 as a float and 5 as an int, but a program in between may have turned one into the other.
     if hint is float and isinstance(data, int) and not isinstance(data, bool):
         return float(data)
@@ -88,11 +110,21 @@ def decode(hint: Any, data: Any) -> Any:
 
 
 def _decode_record(kind: Any, data: Mapping[str, Any]) -> Any:
-    known = {_stored_name(field): field.name for field in fields(kind)}
+    known = _fields(kind)
     unknown = sorted(set(data) - set(known))
     if unknown:
         raise ValueError(f"{kind.__name__} has no {', '.join(unknown)}")
-    return kind(**{known[name]: decode(_hints(kind)[known[name]], item) for name, item in data.items()})
+    values = {}
+    for name, item in data.items():
+        field, read = known[name]
+        values[field] = read(item)
+    return kind(**values)
+
+
+@cache
+def _fields(kind: Any) -> Mapping[str, tuple[str, Callable[[Any], Any]]]:
+    """Stored name -> a field's own, and what reads it."""
+    return {_stored_name(field): (field.name, _decoder(_hints(kind)[field.name])) for field in fields(kind)}
 
 
 def _stored_name(field: "Field[Any]") -> str:
