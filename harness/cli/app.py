@@ -48,6 +48,7 @@ _VERBS = {
     "schema": "schema",
     "shell": "shell",
     "site": "site",
+    "store": "store",
     "test": "test",
 }
 

@@ -27,6 +27,14 @@ def runs(limit: int, cells: bool) -> None:
 
     with open_lab() as lab:
         listing = lab.runs(limit, cells=cells)
+        kept = lab.waiting()
+    if kept and (kept.runs or kept.refused):
+        refused = f"; {len(kept.refused)} that it refused stay here" if kept.refused else ""
+        click.echo(
+            f"kab: {kept.trials} boots of {kept.runs} runs wait here for the database, since {kept.since or 'long'}"
+            f"{refused}; `kab store deliver` brings them to it.",
+            err=True,
+        )
     if not listing.runs and not listing.damaged:
         click.echo("No runs are stored yet; `kab ab BASELINE CANDIDATE` makes one.", err=True)
         return

@@ -212,7 +212,10 @@ SETTING_MEANINGS = _table(
         says="the same for Debian's security archive", otherwise="from the host's APT sources, or beside the mirror"
     ),
     connect=Meaning(says="libvirt URI, for all experiments that name none", otherwise="`embed`, the driver inside kab"),
-    database=Meaning(says="SQLAlchemy URL of the results", otherwise="SQLite in the state folder"),
+    database=Meaning(
+        says="URL of the results: `postgresql://USER@HOST/NAME`, `sqlite:////FILE`",
+        otherwise="a file in the state folder",
+    ),
     tree=Meaning(says="a git clone of Linux, for suspects, as `--tree` of `kab bisect`"),
     kcidb_origin=Meaning(says="who `kab export --format kcidb` speaks for, as agreed with KernelCI", default="kab"),
 )

@@ -3,7 +3,7 @@
 Nothing here imports what boots guests or decides before it is asked to: what only reads answers at once.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from pathlib import Path
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from harness.lab.searches import StoredSearch
     from harness.lab.searchrequest import SearchRequest
     from harness.lab.site import Site
+    from harness.lab.stores import Copied, StoreContents, Waiting
     from harness.model.alarm import Alarm, AlarmState
     from harness.model.bisection import BisectionOutcome
     from harness.model.check import Check
@@ -59,8 +60,10 @@ class Lab(Workspace):
         """All that can be found out about this host without booting, as `kab doctor` shows it."""
         from harness.doctor import examine
         from harness.guest.accelerator import remembered_accelerator
+        from harness.lab.stores import database_check
 
-        return examine(self.paths, environment=self.environment, remembered=lambda: remembered_accelerator(self.paths))
+        found = examine(self.paths, environment=self.environment, remembered=lambda: remembered_accelerator(self.paths))
+        return [*found, database_check(self)]
 
     # What is done.
 
@@ -263,6 +266,20 @@ class Lab(Workspace):
 
         return list_runs(self, limit, cells=cells)
 
+    def store_contents(self, where: str | None = None) -> "tuple[StoreContents, Waiting]":
+        """What is in a database, by its file or URL, or in that of the settings, and what waits here for the latter."""
+        from harness.lab.stores import Waiting, contents, waiting
+
+        return contents(self, where), waiting(self) if where is None else Waiting()
+
+    def waiting(self) -> "Waiting | None":
+        """What is kept on this host for the server of the results, which was away; None where they are in a file."""
+        if not self.on_server:
+            return None
+        from harness.lab.stores import waiting
+
+        return waiting(self)
+
     def verify(self, specs: Sequence[str] = ()) -> "Iterator[Verified]":
         """Read all content of the kernels of `specs`, else of the whole cache, images too; remove what is damaged.
 
@@ -372,6 +389,21 @@ class Lab(Workspace):
         from harness.lab.alarms import close_alarm
 
         return close_alarm(self, wanted, state=state, note=note)
+
+    def copy_store(self, source: str, target: str, progress: Callable[[int, int], None]) -> "Copied":
+        """Bring the runs and alarms of one database, by its file or URL, into another; see harness.store.copying.
+
+        `progress` hears of how many runs so many are done. Raises ConfigError, HostError.
+        """
+        from harness.lab.stores import copy
+
+        return copy(self, source, target, progress)
+
+    def deliver(self, progress: Callable[[int, int], None]) -> "Copied":
+        """Bring what is kept here for the server of the results to it. Raises ConfigError, HostError (it is away)."""
+        from harness.lab.stores import deliver
+
+        return deliver(self, progress)
 
     def skip(self, spec: str, *, undo: bool = False, reason: str = "by hand") -> "tuple[Run, str]":
         """Take a kernel out of the newest unfinished search, or put it back; the search, and the kernel's release.

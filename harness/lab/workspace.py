@@ -80,11 +80,16 @@ class Workspace:
         }
         return {**os.environ, **here}
 
+    @property
+    def on_server(self) -> bool:
+        """Whether results are in a database behind a server."""
+        return bool(self.settings.database) and not str(self.settings.database).startswith("sqlite")
+
     @cached_property
     def store(self) -> "SqlStore":
         """The results."""
         where, note = self.settings.database or self.paths.database, self.progress.note
-        if not self.settings.database or self.settings.database.startswith("sqlite:"):
+        if not self.on_server:
             from harness.store import SqlStore
 
             return self._stack.enter_context(SqlStore(where, note=note))

@@ -169,7 +169,7 @@ def _copy_batch(source: SqlStore, target: SqlStore, keys: Sequence[int], refused
                     _insert_run(writing, run, contents)
                     result = result.plus(Copied(runs=1, trials=len(run.trials)))
                 else:
-                    new = _extend(writing, run, there, contents)
+                    new = _extend(writing, run, there, contents, own=own)
                     result = result.plus(Copied(extended=1, trials=new) if new is not None else Copied(there=1))
     return result
 
@@ -192,7 +192,7 @@ def _agree(ours: _Run, theirs: _Run, *, own: bool) -> bool:
         return False
     for table in SINGLE:
         one, other = shorter.listed[table.name], longer.listed[table.name]
-        if one and one != other and not (table in {bisections, matrices} and _without_end(one, other)):
+        if one and one != other and not (table in {bisections, matrices} and _goes_on(table, one, other)):
             return False
     return all(
         longer.listed[table.name][: len(shorter.listed[table.name])] == shorter.listed[table.name] for table in LISTED
@@ -212,9 +212,13 @@ def _length(run: _Run) -> tuple[int, ...]:
     )
 
 
-def _without_end(open_: Sequence[Row], ended: Sequence[Row]) -> bool:
-    """Whether these are the plan and the outcome of one search or matrix, the first of it while it was open."""
-    return bool(ended) and open_[0][0] == ended[0][0] and open_[0][1] == _OPEN
+def _goes_on(table: Table, earlier: Sequence[Row], later: Sequence[Row]) -> bool:
+    """Whether these are the plan and the outcome of one search or matrix, the first of it while it was open.
+
+    What a matrix does besides measuring (its waivers) may be planned anew while it is open.
+    """
+    same = table is matrices or (bool(later) and earlier[0][0] == later[0][0])
+    return bool(later) and same and earlier[0][1] == _OPEN
 
 
 def _insert_run(connection: Connection, run: _Run, contents: "_Contents") -> None:
@@ -226,17 +230,18 @@ def _insert_run(connection: Connection, run: _Run, contents: "_Contents") -> Non
         _insert_listed(connection, key, table, run.listed[table.name])
 
 
-def _extend(connection: Connection, ours: _Run, theirs: _Run, contents: "_Contents") -> int | None:
+def _extend(connection: Connection, ours: _Run, theirs: _Run, contents: "_Contents", *, own: bool) -> int | None:
     """The number of new boots, None where nothing was new."""
-    if _length(ours) <= _length(theirs):
+    longer, same = _length(ours) > _length(theirs), _length(ours) == _length(theirs)
+    if not longer and not (own and same and ours.listed[matrices.name] != theirs.listed[matrices.name]):
         return None
     new = [trial for place, trial in ours.trials.items() if place not in theirs.trials]
     _insert_trials(connection, theirs.key, new, ours.listed[nights.name], contents)
     for table in (*SINGLE, *LISTED):
         have, had = ours.listed[table.name], theirs.listed[table.name]
         if table in {bisections, matrices} and had and had != have:
-            ended = literal(have[0][1], Text)
-            connection.execute(update(table).where(table.c.run_key == theirs.key).values(outcome=ended))
+            values = dict(zip(("plan", "outcome"), (literal(text, Text) for text in have[0]), strict=True))
+            connection.execute(update(table).where(table.c.run_key == theirs.key).values(values))
         else:
             _insert_listed(connection, theirs.key, table, have[len(had) :])
     changed = {name: ours.row[name] for name in _CHANGING}

@@ -33,6 +33,17 @@ def open_engine(where: Path | str, *, note: Callable[[str], None], busy_timeout_
     its driver, or leads to a database of something else or of a newer kab; HostError when the database cannot be
     opened, or must be migrated and cannot be written; AwayError where its server does not answer.
     """
+    engine = bare_engine(where, busy_timeout_s=busy_timeout_s)
+    try:
+        _ensure_schema(engine, display_name(engine.url), busy_timeout_s, note)
+    except BaseException:
+        engine.dispose()
+        raise
+    return engine
+
+
+def bare_engine(where: Path | str, *, busy_timeout_s: float = BUSY_TIMEOUT_S) -> Engine:
+    """As open_engine, with nothing looked at and nothing made in it yet."""
     url = database_url(where)
     name = display_name(url)
     try:
@@ -57,11 +68,6 @@ def open_engine(where: Path | str, *, note: Callable[[str], None], busy_timeout_
             f"cannot use the database {name}: kab knows SQLite and PostgreSQL",
             remedy="Give a file, or a URL as postgresql://USER@HOST/NAME.",
         )
-    try:
-        _ensure_schema(engine, name, busy_timeout_s, note)
-    except BaseException:
-        engine.dispose()
-        raise
     return engine
 
 

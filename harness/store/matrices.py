@@ -40,6 +40,7 @@ class SqlMatrices:
             key = self._key(connection, run.id)
             connection.execute(insert(matrices).values(run_key=key, plan=to_plain(plan), outcome=None))
 
+    @again
     def replan(self, run_id: str, plan: MatrixPlan) -> None:
         """Store another plan of the same identity: other waivers. Raises ConfigError for an unknown run."""
         with self._writing() as connection:

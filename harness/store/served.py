@@ -39,7 +39,7 @@ Result = TypeVar("Result")
 # mostly waiting for it.
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 5.0, 120.0
 # Methods of a store's parts that write; their first argument is a run or the id of one.
-_WRITES = frozenset({"create", "add_mark", "add_identical_build", "finish"})
+WRITES = frozenset({"create", "replan", "add_mark", "add_identical_build", "finish"})
 
 # Of an outbox's file, made of the server's name.
 _NAME_CHARS = 12
@@ -178,7 +178,7 @@ class _Part:
         def call(store: SqlStore) -> Any:
             return getattr(getattr(store, self._name), method)(*words, **options)
 
-        if method in _WRITES:
+        if method in WRITES:
             of = words[0]
             return self._store.write(
                 of.id if isinstance(of, Run) else of, call, new=of if isinstance(of, Run) else None
@@ -487,10 +487,23 @@ def open_store(
     url = database_url(where)
     if url.get_backend_name() == "sqlite":
         return SqlStore(where, busy_timeout_s=busy_timeout_s, note=note)
-    name = display_name(url)
     return ServedStore(
         lambda: SqlStore(where, busy_timeout_s=busy_timeout_s, note=note),
-        outboxes / f"{hashlib.sha256(name.encode()).hexdigest()[:_NAME_CHARS]}.sqlite",
-        name=name,
+        _outbox_of(where, outboxes),
+        name=display_name(url),
         note=note,
     )
+
+
+def kept_for(where: Path | str, *, outboxes: Path) -> Waiting:
+    """What waits for the server of a URL, which is not asked. Raises HostError where the outbox cannot be read."""
+    path = _outbox_of(where, outboxes)
+    if not path.exists():
+        return Waiting()
+    with _Outbox(path, note=lambda _message: None) as outbox:
+        return outbox.waiting()
+
+
+def _outbox_of(where: Path | str, outboxes: Path) -> Path:
+    name = display_name(database_url(where))
+    return outboxes / f"{hashlib.sha256(name.encode()).hexdigest()[:_NAME_CHARS]}.sqlite"

@@ -62,6 +62,11 @@ class SqlStore:
         # Confirmed changes of nightly series, and what was suspected.
         self.alarms = SqlAlarms(self.reading, self.writing, self._name)
 
+    @property
+    def name(self) -> str:
+        """For messages: the file's path, or the URL without what is secret."""
+        return self._name
+
     def close(self) -> None:
         """Close every connection."""
         self._engine.dispose()

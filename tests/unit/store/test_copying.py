@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import factories
@@ -127,6 +128,22 @@ def test_an_open_run_that_went_on_is_brought_up_to_that(stores: tuple[SqlStore, 
     assert copy_store(one, other) == Copied(extended=2, trials=4)
     assert content(other) == content(one)
     assert copy_store(other, one) == Copied(there=2)
+
+
+def test_a_matrix_that_was_planned_anew(stores: tuple[SqlStore, SqlStore]) -> None:
+    one, other = stores
+    again = replace(PLAN, title="another")
+    one.matrices.create(factories.run(id="matrix", verb="run"), PLAN)
+    copy_store(one, other)
+    one.matrices.replan("matrix", again)
+    assert copy_store(one, other, own=True) == Copied(extended=1)
+    assert other.matrices.plan("matrix") == again
+    one.matrices.replan("matrix", PLAN)
+    one.matrices.finish("matrix", MatrixOutcome(cells=()))
+    assert copy_store(one, other) == Copied(extended=1)
+    assert other.matrices.plan("matrix") == PLAN
+    one.matrices.replan("matrix", again)
+    assert copy_store(one, other) == Copied(refused=("matrix",))
 
 
 def test_a_search_that_went_on(stores: tuple[SqlStore, SqlStore]) -> None:

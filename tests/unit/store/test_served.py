@@ -1,5 +1,6 @@
 """A store whose server goes away: nothing is lost, nothing is there twice, and the loops go on."""
 
+import inspect
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
@@ -16,8 +17,10 @@ from harness.model.bisection import Answer
 from harness.model.matrix import Cell, MatrixOutcome, MatrixPlan
 from harness.model.run import Parent, RunState, SubrunRole
 from harness.store import SqlStore, served
+from harness.store.bisections import SqlBisections
 from harness.store.copying import Copied
 from harness.store.failures import AwayError
+from harness.store.matrices import SqlMatrices
 from harness.store.served import ServedStore, open_store
 
 pytestmark = pytest.mark.unit
@@ -303,6 +306,14 @@ def test_a_server_that_does_not_answer_is_left_alone_for_a_while(
         assert store.deliver() == Copied(extended=1, trials=2)
         store.append_trial("one", SOME[2])
         assert store.waiting().trials == 0
+
+
+@pytest.mark.parametrize("part", [SqlBisections, SqlMatrices])
+def test_every_call_that_writes_is_known_to_write(part: type) -> None:
+    """One that was taken to read would be lost while the server is away."""
+    for name, method in inspect.getmembers(part, inspect.isfunction):
+        if not name.startswith("_"):
+            assert ("_writing()" in inspect.getsource(inspect.unwrap(method))) == (name in served.WRITES), name
 
 
 def test_a_file_has_no_outbox(tmp_path: Path) -> None:
