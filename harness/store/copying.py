@@ -18,7 +18,7 @@ from harness.model.run import RunState
 from harness.model.trial import Outcome
 from harness.stats.blocks import middle
 from harness.store.failures import again
-from harness.store.history import note_values
+from harness.store.history import BootValues, note_values
 from harness.store.inserting import insert_new, insert_stored
 from harness.store.schema import (
     JsonText,
@@ -122,6 +122,13 @@ class _Run:
     # Table -> rows without their keys.
     listed: dict[str, list[Row]] = field(default_factory=lambda: defaultdict(list))
 
+    def night(self) -> dict[str, Any]:
+        """What its boots are values of; nothing where they are of none, or it is damaged: nobody follows them then."""
+        with suppress(ValueError, TypeError):
+            for row in self.listed[nights.name]:
+                return {name: json.loads(text) for name, text in zip(_NIGHT, row, strict=True)}
+        return {}
+
 
 def copy_store(
     source: SqlStore,
@@ -159,18 +166,21 @@ def _copy_batch(source: SqlStore, target: SqlStore, keys: Sequence[int], refused
         ours = _load(reading, runs.c.key.in_(keys))
         with target.writing() as writing:
             theirs = {run.row["id"]: run for run in _load(writing, runs.c.id.in_([run.row["id"] for run in ours]))}
-            contents = _Contents(reading, writing)
+            batch = _Batch(reading, writing)
             for run in ours:
                 there = theirs.get(run.row["id"])
                 if run.row["parent"] in refused or (there is not None and not _agree(run, there, own=own)):
                     refused.add(run.row["id"])
                     result = result.plus(Copied(refused=(run.row["id"],)))
                 elif there is None:
-                    _insert_run(writing, run, contents)
+                    batch.new.append(run)
                     result = result.plus(Copied(runs=1, trials=len(run.trials)))
+                elif _has_more(run, there, own=own):
+                    new = batch.extend(run, there)
+                    result = result.plus(Copied(extended=1, trials=new))
                 else:
-                    new = _extend(writing, run, there, contents, own=own)
-                    result = result.plus(Copied(extended=1, trials=new) if new is not None else Copied(there=1))
+                    result = result.plus(Copied(there=1))
+            batch.insert()
     return result
 
 
@@ -221,85 +231,83 @@ def _goes_on(table: Table, earlier: Sequence[Row], later: Sequence[Row]) -> bool
     return bool(later) and same and earlier[0][1] == _OPEN
 
 
-def _insert_run(connection: Connection, run: _Run, contents: "_Contents") -> None:
-    columns = [column.name for column in runs.columns if column.name != "key"]
-    insert_stored(connection, runs, columns, [[run.row[name] for name in columns]])
-    key = connection.execute(select(runs.c.key).where(runs.c.id == run.row["id"])).scalar_one()
-    _insert_trials(connection, key, list(run.trials.values()), run.listed[nights.name], contents)
-    for table in (*SINGLE, *LISTED):
-        _insert_listed(connection, key, table, run.listed[table.name])
+def _has_more(ours: _Run, theirs: _Run, *, own: bool) -> bool:
+    if _length(ours) != _length(theirs):
+        return _length(ours) > _length(theirs)
+    return own and ours.listed[matrices.name] != theirs.listed[matrices.name]
 
 
-def _extend(connection: Connection, ours: _Run, theirs: _Run, contents: "_Contents", *, own: bool) -> int | None:
-    """The number of new boots, None where nothing was new."""
-    longer, same = _length(ours) > _length(theirs), _length(ours) == _length(theirs)
-    if not longer and not (own and same and ours.listed[matrices.name] != theirs.listed[matrices.name]):
-        return None
-    new = [trial for place, trial in ours.trials.items() if place not in theirs.trials]
-    _insert_trials(connection, theirs.key, new, ours.listed[nights.name], contents)
-    for table in (*SINGLE, *LISTED):
-        have, had = ours.listed[table.name], theirs.listed[table.name]
-        if table in {bisections, matrices} and had and had != have:
-            values = dict(zip(("plan", "outcome"), (literal(text, Text) for text in have[0]), strict=True))
-            connection.execute(update(table).where(table.c.run_key == theirs.key).values(values))
-        else:
-            _insert_listed(connection, theirs.key, table, have[len(had) :])
-    changed = {name: ours.row[name] for name in _CHANGING}
-    connection.execute(update(runs).where(runs.c.key == theirs.key).values(changed))
-    return len(new)
-
-
-def _insert_listed(connection: Connection, run_key: int, table: Table, rows: Sequence[Row]) -> None:
-    if rows:
-        insert_stored(connection, table, ["run_key", *_columns(table, "run_key")], [(run_key, *row) for row in rows])
-
-
-def _insert_trials(
-    connection: Connection, run_key: int, made: Sequence[_Trial], night: Sequence[Row], contents: "_Contents"
-) -> None:
-    if not made:
-        return
-    names = _columns(trials, "run_key")
-    insert_stored(connection, trials, ["run_key", *names], [(run_key, *trial.row) for trial in made])
-    query = select(trials.c.key, trials.c.block, trials.c.position, trials.c.attempt).where(trials.c.run_key == run_key)
-    keys = {tuple(place): key for key, *place in connection.execute(query)}
-    new = [(keys[trial.place], trial) for trial in made]
-    contents.bring(row[1] for _, trial in new for row in trial.artifacts)
-    insert_stored(
-        connection,
-        samples,
-        ("trial_key", "metric", "iteration", "value"),
-        ((key, *row) for key, trial in new for row in trial.samples),
-    )
-    insert_stored(
-        connection,
-        artifacts,
-        ("trial_key", "name", "sha256"),
-        ((key, *row) for key, trial in new for row in trial.artifacts),
-    )
-    # Where it is damaged, nobody follows them.
-    with suppress(ValueError, TypeError):
-        followed = {name: json.loads(text) for row in night for name, text in zip(_NIGHT, row, strict=True)}
-        if followed:
-            note_values(connection, run_key, followed, {key: trial.values() for key, trial in new})
-
-
-class _Contents:
-    """Brings what rows of several boots refer to, each thing once."""
+class _Batch:
+    """What is new in the target, table by table: a statement for each run would wait for the server each time."""
 
     def __init__(self, source: Connection, target: Connection) -> None:
         self._source, self._target = source, target
-        self._there: set[str] = set()
+        self.new: list[_Run] = []
+        # With the key that the run has there; what is new of it.
+        self._trials: list[tuple[int, _Run, _Trial]] = []
+        self._listed: dict[str, list[Row]] = defaultdict(list)
 
-    def bring(self, hashes: Iterable[str]) -> None:
-        """Contents of artifacts."""
-        wanted = sorted(set(hashes) - self._there)
-        for some in _parts(wanted, _BLOBS):
+    def extend(self, ours: _Run, theirs: _Run) -> int:
+        """What `ours` has more than `theirs`; the number of new boots."""
+        new = [trial for place, trial in ours.trials.items() if place not in theirs.trials]
+        self._trials += [(theirs.key, ours, trial) for trial in new]
+        for table in (*SINGLE, *LISTED):
+            have, had = ours.listed[table.name], theirs.listed[table.name]
+            if table in {bisections, matrices} and had and had != have:
+                values = dict(zip(("plan", "outcome"), (literal(text, Text) for text in have[0]), strict=True))
+                self._target.execute(update(table).where(table.c.run_key == theirs.key).values(values))
+            else:
+                self._listed[table.name] += [(theirs.key, *row) for row in have[len(had) :]]
+        changed = {name: ours.row[name] for name in _CHANGING}
+        self._target.execute(update(runs).where(runs.c.key == theirs.key).values(changed))
+        return len(new)
+
+    def insert(self) -> None:
+        """Everything that is new."""
+        columns = [column.name for column in runs.columns if column.name != "key"]
+        insert_stored(self._target, runs, columns, [[run.row[name] for name in columns] for run in self.new])
+        query = select(runs.c.id, runs.c.key).where(runs.c.id.in_([run.row["id"] for run in self.new]))
+        keys = {row.id: row.key for row in self._target.execute(query)}
+        for run in self.new:
+            key = keys[run.row["id"]]
+            self._trials += [(key, run, trial) for trial in run.trials.values()]
+            for table in (*SINGLE, *LISTED):
+                self._listed[table.name] += [(key, *row) for row in run.listed[table.name]]
+        self._insert_trials()
+        for table in (*SINGLE, *LISTED):
+            insert_stored(self._target, table, ["run_key", *_columns(table, "run_key")], self._listed[table.name])
+
+    def _insert_trials(self) -> None:
+        if not self._trials:
+            return
+        rows = [(key, *trial.row) for key, _, trial in self._trials]
+        insert_stored(self._target, trials, ["run_key", *_columns(trials, "run_key")], rows)
+        query = select(trials.c.key, trials.c.run_key, trials.c.block, trials.c.position, trials.c.attempt)
+        query = query.where(trials.c.run_key.in_(sorted({key for key, _, _ in self._trials})))
+        keys = {tuple(place): key for key, *place in self._target.execute(query)}
+        new = [(keys[run_key, *trial.place], run_key, run, trial) for run_key, run, trial in self._trials]
+        self._bring(row[1] for _, _, _, trial in new for row in trial.artifacts)
+        for table, columns, made in (
+            (samples, ("trial_key", "metric", "iteration", "value"), ((key, one.samples) for key, _, _, one in new)),
+            (artifacts, ("trial_key", "name", "sha256"), ((key, one.artifacts) for key, _, _, one in new)),
+        ):
+            insert_stored(self._target, table, columns, ((key, *row) for key, found in made for row in found))
+        note_values(
+            self._target,
+            [
+                BootValues(run_key=run_key, trial_key=key, night=night, values=trial.values())
+                for key, run_key, run, trial in new
+                if (night := run.night())
+            ],
+        )
+
+    def _bring(self, hashes: Iterable[str]) -> None:
+        """Contents of artifacts, each once."""
+        for some in _parts(sorted(set(hashes)), _BLOBS):
             known = self._target.execute(select(blobs.c.sha256).where(blobs.c.sha256.in_(some))).scalars()
             missing = sorted(set(some) - set(known))
             rows = self._source.execute(select(blobs).where(blobs.c.sha256.in_(missing)).order_by(blobs.c.sha256))
             insert_new(self._target, blobs, [dict(row) for row in rows.mappings()])
-        self._there.update(wanted)
 
 
 def _load(connection: Connection, which: Any) -> list[_Run]:

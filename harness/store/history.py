@@ -7,7 +7,7 @@ followed, each metric as a series of its own. A value is written in the transact
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -158,27 +158,30 @@ def note_boot(connection: Connection, run_key: int, trial_key: int, trial: Trial
     if found_row is None:
         return
     night = {str(column): value for column, value in found_row.items()}
-    note_values(connection, run_key, night, {trial_key: values})
+    note_values(connection, [BootValues(run_key=run_key, trial_key=trial_key, night=night, values=values)])
 
 
-def note_values(
-    connection: Connection, run_key: int, night: Mapping[str, Any], boots: Mapping[int, Mapping[str, float]]
-) -> None:
-    """Store the values of some boots of one night: by the trial's key, then by metric."""
-    metrics = {metric for values in boots.values() for metric in values}
-    if not metrics:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BootValues:
+    """What one boot gave, by metric; the night is as its row is, without its key."""
+
+    run_key: int
+    trial_key: int
+    night: Mapping[str, Any]
+    values: Mapping[str, float]
+
+
+def note_values(connection: Connection, boots: Sequence[BootValues]) -> None:
+    """Store the values of some boots, of any nights."""
+    found = [(series_row(boot.night, metric), boot, value) for boot in boots for metric, value in boot.values.items()]
+    if not found:
         return
-    rows = {metric: series_row(night, metric) for metric in metrics}
-    keys = _series_keys(connection, rows.values())
+    keys = _series_keys(connection, [row for row, _, _ in found])
     insert_stored(
         connection,
         boot_values,
         ("series_key", "trial_key", "run_key", "value"),
-        [
-            (keys[rows[metric]["digest"]], trial_key, run_key, value)
-            for trial_key, values in boots.items()
-            for metric, value in values.items()
-        ],
+        ((keys[row["digest"]], boot.trial_key, boot.run_key, value) for row, boot, value in found),
     )
 
 

@@ -20,18 +20,20 @@ def insert_new(connection: Connection, table: Table, rows: Sequence[Mapping[str,
 
 def insert_stored(connection: Connection, table: Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Insert rows as they are stored, JSON as its text, in the fastest way that the database has."""
+    found = [tuple(row) for row in rows]
+    if not found:
+        return
     names = ", ".join(f'"{name}"' for name in columns)
     if connection.dialect.name == "sqlite":
-        if found := [tuple(row) for row in rows]:
-            marks = ", ".join("?" * len(columns))
-            statement = f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})'  # noqa: S608 - names of ours
-            connection.exec_driver_sql(statement, found)
+        marks = ", ".join("?" * len(columns))
+        statement = f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})'  # noqa: S608 - names of ours
+        connection.exec_driver_sql(statement, found)
         return
     driver: Any = connection.connection.driver_connection
     statement = f'COPY "{table.name}" ({names}) FROM STDIN'
     try:
         with driver.cursor() as cursor, cursor.copy(statement) as copy:
-            for row in rows:
+            for row in found:
                 copy.write_row(row)
     except connection.dialect.loaded_dbapi.Error as error:
         # SQLAlchemy, which knows no COPY, would have said it so.

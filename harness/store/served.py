@@ -18,9 +18,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
-from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Text, delete, func, insert, select, update
+from sqlalchemy import Column, Connection, Integer, MetaData, String, Table, Text, delete, insert, select, update
 
-from harness.errors import TransientHostError
+from harness.errors import HostError, TransientHostError
 from harness.host.locks import try_lock
 from harness.model.experiment import Place, TrialSpec
 from harness.model.run import Run, RunState
@@ -117,9 +117,17 @@ class _Outbox(SqlStore):
         """Everything that waits. Raises as copying does."""
         with self.reading() as connection:
             marks = connection.execute(select(_WAITING).where(_WAITING.c.refused == "")).all()
+            parents = dict(connection.execute(select(runs.c.id, runs.c.parent)).tuples().all())
         if not marks:
             return Copied()
-        found = copy_store(self, server, only=[row.run_id for row in marks], own=True, progress=progress)
+        # With what they are inside of: a server that was taken back from a copy may lack it.
+        wanted = set[str]()
+        for row in marks:
+            run_id: str | None = row.run_id
+            while run_id is not None and run_id not in wanted:
+                wanted.add(run_id)
+                run_id = parents.get(run_id)
+        found = copy_store(self, server, only=wanted, own=True, progress=progress)
         with self.writing() as connection:
             for row in marks:
                 if row.run_id in found.refused:
@@ -132,26 +140,16 @@ class _Outbox(SqlStore):
         return found
 
     def tidy(self) -> None:
-        """Remove copies of whole runs that are finished and delivered."""
-        inside = runs.alias("inside")
-        kept = (
-            select(runs.c.id)
-            .outerjoin(inside, inside.c.parent == runs.c.id)
-            .where(
-                runs.c.parent.is_(None),
-                runs.c.state == RunState.FINISHED.value,
-                runs.c.id.not_in(select(_WAITING.c.run_id)),
-            )
-            .group_by(runs.c.id)
-            .having(func.count(inside.c.id).filter(inside.c.id.in_(select(_WAITING.c.run_id))) == 0)
-        )
+        """Remove copies of whole runs that are finished, where nothing waits and nothing was refused."""
+        finished = (runs.c.parent.is_(None), runs.c.state == RunState.FINISHED.value)
         with self.reading() as connection:
-            done = connection.execute(kept).scalars().all()
-        if not done:
-            return
+            if connection.execute(select(runs.c.key).where(*finished).limit(1)).first() is None:
+                return
         with self.writing() as connection:
-            connection.execute(delete(runs).where(runs.c.id.in_(done)))
-            connection.execute(delete(blobs).where(blobs.c.sha256.not_in(select(artifacts.c.sha256))))
+            # Under the lock: nobody marks anything now.
+            if connection.execute(select(_WAITING.c.run_id).limit(1)).first() is None:
+                connection.execute(delete(runs).where(*finished))
+                connection.execute(delete(blobs).where(blobs.c.sha256.not_in(select(artifacts.c.sha256))))
 
 
 def _mark(connection: Connection, run_id: str, boots: int) -> None:
@@ -388,8 +386,8 @@ class ServedStore(SqlStore):
         except AwayError as error:
             self._gone(error)
             return
-        except TransientHostError as error:
-            self._note(f"what waits for it could not be delivered yet: {error.message}")
+        except HostError as error:
+            self._note(f"what waits for {self._name} could not be delivered: {error.message}")
             return
         self._answered()
         self._note(f"delivered to {self._name}: {found.trials} boots, {found.runs + found.extended} runs")

@@ -256,6 +256,21 @@ def test_what_another_host_did_meanwhile_is_refused_and_kept(server: Server) -> 
         assert outbox.run("one").trials[0].duration_s == SOME[0].duration_s
 
 
+def test_a_server_that_was_taken_back_from_a_copy(server: Server) -> None:
+    """It lacks the matrix that a cell is inside of."""
+    with server.open() as store:
+        store.matrices.create(factories.run(id="matrix", verb="run"), PLAN)
+        server.up = False
+        parent = Parent(run_id="matrix", role=SubrunRole.CELL, place="cell")
+        store.create_run(factories.run(SOME, id="cell", parent=parent))
+        with server.stored() as there, there.writing() as connection:
+            connection.execute(text("DELETE FROM runs"))
+        server.up = True
+        store.deliver()
+    with server.stored() as there:
+        assert there.matrices.cells("matrix") == {"cell": "cell"}
+
+
 def test_what_the_server_refuses_is_no_reason_to_keep_it(server: Server) -> None:
     with server.open() as store:
         store.create_run(factories.run(SOME[:1], id="one"))
