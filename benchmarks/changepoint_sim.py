@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
+from scipy import stats
 
 from harness.model.alarm import Asked, Change, Night, SeriesName
 from harness.model.experiment import BlockPlace, Experiment
@@ -164,7 +165,7 @@ class Watch:
 def nothing_changes(kind: str, cell_nights: int, seed: int) -> tuple[int, int, int, int]:
     """Cell-nights, suspicions, boots, false alarms."""
     suspicions = boots = alarms = nights = 0
-    for number in range(max(1, cell_nights // 365)):
+    for number in range(math.ceil(cell_nights / 365)):
         watch = Watch(Series(kind, np.random.default_rng([seed, NOISES.index(kind), number])))
         for _ in range(365):
             watch.series.add()
@@ -196,14 +197,7 @@ def a_step(kind: str, effect: float, steps: int, seed: int) -> tuple[Sequence[in
     return found, hidden
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cell-nights", type=int, default=20_000, help="of each noise (default %(default)s)")
-    parser.add_argument("--steps", type=int, default=400, help="of each noise and size (default %(default)s)")
-    parser.add_argument("--seed", type=int, default=1)
-    arguments = parser.parse_args()
-    started = time.monotonic()
-    print(f"{BOOTS} boots a night, {NOISE:.0%} noise a boot, another host every {HOST_NIGHTS} nights\n")
+def print_nothing_changes(arguments: argparse.Namespace) -> None:
     print("no kernel differs, in 1,000 cell-nights")
     print("| noise | cell-nights | A/Bs | their boots | a night's boots | false alarms | at most (95 %) |")
     print("| --- | --- | --- | --- | --- | --- | --- |")
@@ -211,15 +205,16 @@ def main() -> None:
         nights, suspicions, boots, alarms = nothing_changes(kind, arguments.cell_nights, arguments.seed)
         per = 1000 / nights
         # One-sided limit of a Poisson count.
-        from scipy import stats
-
         limit = float(stats.chi2.ppf(0.95, 2 * (alarms + 1))) / 2
         print(
             f"| {TITLES[kind]} | {nights} | {suspicions * per:.1f} | {boots * per:.0f} | {1000 * BOOTS} "
             f"| {alarms * per:.2f} ({alarms} in all) | {limit * per:.2f} |",
             flush=True,
         )
-    print("\na lasting step: told on the first night, within three; and of those that no new host hides")
+
+
+def print_steps(arguments: argparse.Namespace) -> None:
+    print("a lasting step: told on the first night, within three; and of those that no new host hides")
     print("| noise | step | first night | within 3 nights | not hidden by a new host |")
     print("| --- | --- | --- | --- | --- |")
     for kind, effect in itertools.product(NOISES, (-0.05, -0.03)):
@@ -228,6 +223,24 @@ def main() -> None:
         within = np.mean([told is not None for told in found])
         seen = np.mean([told is not None for told, covered in zip(found, hidden, strict=True) if not covered])
         print(f"| {TITLES[kind]} | {effect:.0%} | {first:.1%} | {within:.1%} | {seen:.1%} |", flush=True)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "--cell-nights", type=int, default=20_000, help="of each noise, 0 for none (default %(default)s)"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=400, help="of each noise and size, 0 for none (default %(default)s)"
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    started = time.monotonic()
+    print(f"{BOOTS} boots a night, {NOISE:.0%} noise a boot, another host every {HOST_NIGHTS} nights\n")
+    if arguments.cell_nights:
+        print_nothing_changes(arguments)
+    if arguments.steps:
+        print_steps(arguments)
     print(f"\n{time.monotonic() - started:.0f} s")
 
 
