@@ -44,6 +44,7 @@ _FITTING = {
     "margin": ("5%", "2%"),
     "max_boots": ("2", "40"),
     "memory": ("1GiB", "2GiB"),
+    "on_change": ("true", "cat"),
     "metric": ("write_iops", "auto", "queue_depth"),
     "output": ("results.xml", "/dev/null", "-"),
     "run": ("last", "2026"),

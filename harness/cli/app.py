@@ -41,6 +41,7 @@ _VERBS = {
     "history": "history",
     "image": "image",
     "kernels": "kernels",
+    "nightly": "nightly",
     "plan": "plan",
     "report": "report",
     "run": "run",

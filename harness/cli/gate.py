@@ -5,7 +5,7 @@ from typing import Any
 
 import click
 
-from harness.cli.matrix import matrix_options, measure
+from harness.cli.matrix import POLICY_OPTIONS, matrix_options, measure
 
 EPILOG = """\b
 Examples:
@@ -21,22 +21,7 @@ Exit status: 0 not worse in any cell, or a waiver bears with it; 1 worse than al
 
 
 @click.command(epilog=EPILOG)
-@matrix_options(
-    click.option(
-        "--waivers",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        help="What is borne with, by whom and until when [as the file says].",
-    ),
-    click.option(
-        "--error", metavar="PERCENT", help="Probability that a good candidate fails, over all cells and metrics [5%]."
-    ),
-    click.option(
-        "--miss", metavar="PERCENT", help="Probability that a metric passes which is worse than allowed [5%]."
-    ),
-    click.option("--max-boots", metavar="N", help="Boots of all cells together [what the cells allow]."),
-    click.option("--max-time", metavar="TIME", help="Time of all boots together, such as 4h [no limit]."),
-)
+@matrix_options(*POLICY_OPTIONS)
 def gate(
     file: str,
     waivers: Path | None,

@@ -1,4 +1,4 @@
-"""What ``kab run`` and ``kab gate`` share: options, the run, and how its result is told."""
+"""What ``kab run``, ``kab gate`` and ``kab nightly`` share: options, the run, and how its result is told."""
 
 import sys
 from collections.abc import Callable, Mapping
@@ -14,8 +14,35 @@ from harness.errors import ExitCode
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 _Option = Callable[[Callable[..., Any]], Callable[..., Any]]
 
+FILE = click.argument("file", metavar="FILE|NAME")
+POLICY_OPTIONS: tuple[_Option, ...] = (
+    click.option(
+        "--waivers",
+        type=click.Path(path_type=Path),
+        metavar="FILE",
+        help="What is borne with, by whom and until when [as the file says].",
+    ),
+    click.option(
+        "--error", metavar="PERCENT", help="Probability that a good candidate fails, over all cells and metrics [5%]."
+    ),
+    click.option(
+        "--miss", metavar="PERCENT", help="Probability that a metric passes which is worse than allowed [5%]."
+    ),
+    click.option("--max-boots", metavar="N", help="Boots of all cells together [what the cells allow]."),
+    click.option("--max-time", metavar="TIME", help="Time of all boots together, such as 4h [no limit]."),
+)
+RESULT_OPTIONS: tuple[_Option, ...] = (
+    click.option("--json", "json", metavar="FILE", help="Write the whole result as JSON (`-`: stdout)."),
+    click.option("--html", "html", metavar="FILE", help="Write the report as one HTML file."),
+    click.option(
+        "--mail", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as a mail (`-`: stdout)."
+    ),
+    click.option(
+        "--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write the cells as tests, in JUnit's XML."
+    ),
+)
 _BEFORE: tuple[_Option, ...] = (
-    click.argument("file", metavar="FILE|NAME"),
+    FILE,
     click.option("--baseline", metavar="SPEC", help="The baseline of all cells, over what the file says."),
     click.option("--candidate", metavar="SPEC", help="The candidate of all cells, over what the file says."),
     cell_options,
@@ -23,11 +50,7 @@ _BEFORE: tuple[_Option, ...] = (
 _AFTER: tuple[_Option, ...] = (
     place_options,
     click.option("--seed", type=click.IntRange(0), metavar="N", help="Order of cells and boots [drawn, and stored]."),
-    click.option("--json", "json", metavar="FILE", help="Write the whole result as JSON (`-`: stdout)."),
-    click.option("--html", "html", metavar="FILE", help="Write the report as one HTML file."),
-    click.option(
-        "--mail", type=click.Path(path_type=Path), metavar="FILE", help="Write the report as a mail (`-`: stdout)."
-    ),
+    *RESULT_OPTIONS,
     click.option("--new", "fresh", is_flag=True, help="Start anew where an unfinished run could be continued."),
     progress_option,
 )
@@ -36,9 +59,15 @@ _AFTER: tuple[_Option, ...] = (
 def matrix_options(*between: _Option) -> Callable[[_Function], Callable[..., Any]]:
     """The argument and options of a verb that measures a matrix; those of its own stand between the shared ones."""
 
+    return with_options(*_BEFORE, *between, *_AFTER)
+
+
+def with_options(*wanted: _Option) -> Callable[[_Function], Callable[..., Any]]:
+    """Arguments and options of a verb, as its help has them."""
+
     def apply(function: _Function) -> Callable[..., Any]:
         applied: Callable[..., Any] = function
-        for option in reversed((*_BEFORE, *between, *_AFTER)):
+        for option in reversed(wanted):
             applied = option(applied)
         return applied
 
@@ -61,6 +90,7 @@ def measure(
 
     only, shard, progress = options.pop("only"), options.pop("shard"), options.pop("progress")
     mail: Path | None = options.pop("mail")
+    junit: Path | None = options.pop("junit")
     seed, fresh, destroy_data = options.pop("seed"), options.pop("fresh"), options.pop("destroy_data")
     asked = read_matrix(
         file,
@@ -71,7 +101,7 @@ def measure(
         waivers=waivers,
         policy=policy,
     )
-    reports = Reports(json=asked.request.json, html=asked.request.html, mail=mail)
+    reports = Reports(json=asked.request.json, html=asked.request.html, mail=mail, junit=junit)
     reports.check()
     if not asked.plan.cells:
         click.echo(f"kab: none of the {asked.left_out} cells is in shard {shard}: nothing to measure", err=True)

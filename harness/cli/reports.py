@@ -12,7 +12,7 @@ from harness.errors import ConfigError, HostError
 from harness.host.outputs import check_output, own_descriptor, same_file, write_output
 from harness.parse.foreign import printable
 
-_WHAT = {"mail": "mail", "json": "JSON", "html": "report", "png": "picture"}
+_WHAT = {"mail": "mail", "json": "JSON", "html": "report", "junit": "JUnit", "png": "picture"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +23,7 @@ class Reports:
     json: Path | None = None
     mail: Path | None = None
     png: Path | None = None
+    junit: Path | None = None
 
     def check(self) -> None:
         """Raise ConfigError or HostError where one of the files could not be written, or two are the same."""
@@ -68,7 +69,7 @@ class Reports:
             raise failure
 
     def _named(self) -> dict[str, Path]:
-        named = {"mail": self.mail, "json": self.json, "html": self.html, "png": self.png}
+        named = {"mail": self.mail, "json": self.json, "html": self.html, "junit": self.junit, "png": self.png}
         return {option: path for option, path in named.items() if path is not None}
 
 
@@ -86,6 +87,14 @@ class Pictured(Protocol):
 
     def png(self) -> bytes:
         """For a mail or a chat."""
+
+
+@runtime_checkable
+class Tested(Protocol):
+    """A report that can be the results of tests, too."""
+
+    def junit(self) -> str:
+        """For a CI system."""
 
 
 class Report(Protocol):
@@ -113,6 +122,8 @@ def tell(report: Report, reports: Reports) -> None:
         made["png"] = report.png
     elif reports.png is not None:
         raise ConfigError("only a matrix has a picture", remedy="Leave --png out; --html has this run's charts.")
+    if isinstance(report, Tested):
+        made["junit"] = report.junit
     reports.write(made)
 
 

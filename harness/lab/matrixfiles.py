@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.config import Request, find_experiment, load_workloads
 from harness.config.document import Scalar, Table
-from harness.config.matrix import load_matrix, select
+from harness.config.matrix import MatrixFile, load_matrix, select
 from harness.config.matrix.gate import read_gate
 from harness.config.waivers import check_expiry, load_waivers
 from harness.model.matrix import MatrixPlan
@@ -41,27 +41,36 @@ def read_matrix(
     waivers. `only` ("AXIS=PATTERN") and `shard` ("I/N") choose cells, none perhaps. `waivers`: another file of them.
     `policy`: keys of a file's `gate`, over it. Raises ConfigError with FILE:LINE or the option.
     """
-    over = replace(request, baseline=None, candidate=None)
-    file = load_matrix(find_experiment(name), over=over)
-    if gate:
-        said = {key: text for key, text in (policy or {}).items() if text is not None}
-        options = {key: f"--{key.replace('_', '-')}" for key in said}
-        words = Table(
-            entries={key: Scalar(text=text, where=options[key]) for key, text in said.items()},
-            places=options,
-            where="the command line",
-        )
-        file = replace(
-            file,
-            policy=replace(file.policy, **read_gate(words)),
-            waivers=file.waivers if waivers is None else load_waivers(waivers),
-        )
+    file = asked_file(name, replace(request, baseline=None, candidate=None), waivers=waivers, policy=policy)
     whole = file.plan(catalogue=load_workloads(), baseline=request.baseline, candidate=request.candidate, gate=gate)
     chosen = select(whole.cells, only, shard)
     return AskedMatrix(
         plan=replace(whole, cells=chosen),
         left_out=len(whole.cells) - len(chosen),
         request=Request(accelerator=file.accelerator, connect=file.connect, json=file.json, html=file.html),
+    )
+
+
+def asked_file(
+    name: str,
+    request: Request,
+    *,
+    waivers: Path | None = None,
+    policy: Mapping[str, str | None] | None = None,
+) -> MatrixFile:
+    """A matrix file, or one that ships with kab, with a command line over it; as ``read_matrix``, which takes cells."""
+    file = load_matrix(find_experiment(name), over=request)
+    said = {key: text for key, text in (policy or {}).items() if text is not None}
+    options = {key: f"--{key.replace('_', '-')}" for key in said}
+    words = Table(
+        entries={key: Scalar(text=text, where=options[key]) for key, text in said.items()},
+        places=options,
+        where="the command line",
+    )
+    return replace(
+        file,
+        policy=replace(file.policy, **read_gate(words)),
+        waivers=file.waivers if waivers is None else load_waivers(waivers),
     )
 
 

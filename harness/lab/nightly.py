@@ -5,12 +5,9 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from fnmatch import fnmatchcase
 
 from harness.config import Request, load_workloads, request_of
 from harness.config.matrix import MatrixFile, over_series, select
-from harness.config.waivers import check_expiry
 from harness.errors import ExitCode, HostError, KabError
 from harness.history.nights import NewKernels
 from harness.host.hooks import hook_words, run_hook
@@ -19,6 +16,7 @@ from harness.lab.alarms import AlarmStory, story_of
 from harness.lab.bench import BenchChoice, OpenBench
 from harness.lab.confirming import screen_and_confirm, suspected
 from harness.lab.matrix import measure_matrix
+from harness.lab.matrixfiles import check_end
 from harness.lab.nightlyrequest import NightlyRequest
 from harness.lab.nights import VERB, Nights, Pick
 from harness.lab.search import search
@@ -26,7 +24,7 @@ from harness.lab.searchrequest import SearchRequest
 from harness.lab.workspace import Workspace
 from harness.model.alarm import Alarm
 from harness.model.bisection import EdgeWish
-from harness.model.matrix import MatrixOutcome, MatrixPlan
+from harness.model.matrix import SERIES_AXIS, MatrixOutcome
 from harness.model.run import Run
 from harness.report.wording import resolved_spec
 
@@ -75,8 +73,11 @@ def nightly(workspace: Workspace, wanted: NightlyRequest, *, bench: BenchChoice)
     whole = over_series(wanted.file, catalogue=load_workloads())
     for series in wanted.file.series:
         workspace.kernels.parse(series)
-    check_expiry(whole.waivers, today=datetime.now(UTC).date())
+    # Those of cells that have nothing new tonight, too.
+    check_end(whole, {})
     plan = replace(whole, cells=select(whole.cells, wanted.only, wanted.shard))
+    if not plan.cells:
+        return NightlyResult(notes=(f"none of the {len(whole.cells)} cells is in shard {wanted.shard}",))
     with _alone(workspace, plan.title), ExitStack() as stack:
         night = _Night(
             workspace=workspace,
@@ -152,7 +153,6 @@ class _Night:
         for sentence in _sentences(picks):
             self._note(sentence)
         plan = self.nights.plan_of(picks)
-        _check_versions(plan, picks)
         run, outcome = measure_matrix(
             self.workspace,
             plan,
@@ -283,20 +283,9 @@ def _sentences(picks: Iterable[Pick]) -> list[str]:
     """Which kernels are measured, against which, and why; the cells of a series that are alike told once."""
     cells: dict[tuple[str, str, str, str], int] = {}
     for pick in picks:
-        key = (pick.cell.axes["series"], pick.kernel.name, pick.baseline.name, str(pick.baseline.choice))
+        key = (pick.cell.axes[SERIES_AXIS], pick.kernel.name, pick.baseline.name, str(pick.baseline.choice))
         cells[key] = cells.get(key, 0) + 1
     return [
         f"{series}: {kernel} in {count} cell{'s' if count > 1 else ''}, against {baseline}: {why}"
         for (series, kernel, baseline, why), count in cells.items()
     ]
-
-
-def _check_versions(plan: MatrixPlan, picks: Sequence[Pick]) -> None:
-    """Raise ConfigError for a waiver that does not hold any more for a kernel that it would be for."""
-    for waiver in plan.waivers:
-        candidates = {
-            pick.cell.experiment.candidate: pick.kernel.version
-            for pick in picks
-            if pick.kernel.version and fnmatchcase(pick.cell.name, waiver.cells)
-        }
-        check_expiry((waiver,), today=datetime.now(UTC).date(), candidates=candidates)

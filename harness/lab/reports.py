@@ -189,6 +189,12 @@ class MatrixReport:
 
         return matrix_mail(self.view)
 
+    def junit(self) -> str:
+        """The cells as tests, for a CI system."""
+        from harness.export.junit import to_junit
+
+        return to_junit(self.view)
+
 
 def report(
     workspace: Workspace,

@@ -16,7 +16,7 @@ from harness.report.numbers import interval, level, percent, ratio
 # How a witness moved: it shows a mechanism, so neither way is "faster".
 _HIGHER, _LOWER = "higher", "lower"
 # Options with a value, and flags, that change nothing of what is measured; and the seed, which is said anew.
-_OUTPUTS = frozenset({"--seed", "--progress", "--html", "--json", "--mail", "--tree"})
+_OUTPUTS = frozenset({"--seed", "--progress", "--html", "--json", "--junit", "--mail", "--tree"})
 _STARTS = frozenset({"--new", "--resume"})
 
 
@@ -88,7 +88,12 @@ def ordered(decision: Decision | None, metrics: Mapping[str, Metric]) -> list[Co
 
 
 def repeat_command(run: Run) -> str:
-    """The command that made the run, with the kernels as they were resolved and the seed as it was drawn."""
+    """The command that made the run, with the kernels as they were resolved and the seed as it was drawn.
+
+    A night is not made again by its command, which measures what is new: its cells are, by those that its report lists.
+    """
+    if run.verb == "nightly":
+        return shlex.join(["kab", "report", run.id, "--all"])
     words = list(run.command)
     if words:
         program = PurePath(words[0]).name

@@ -11,8 +11,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import yaml
+
+from harness.cli.app import kab
 
 pytestmark = pytest.mark.integration
 
@@ -370,6 +373,78 @@ def test_tmt_takes_the_results(stub: Stub) -> None:
     results = tmt_results(stub, 1)
     assert [*validator.iter_errors(results)] == []
     assert [*validator.iter_errors([{**results[0], "result": "perhaps"}])] != []
+
+
+# What kab says to the words that it would be given.
+
+
+def parsed(words: list[str]) -> dict[str, Any]:
+    """The parameters of a command of kab, by its own tree. Raises click.UsageError for words that it does not take."""
+    context = kab.make_context("kab", [*words])
+    name, command, rest = kab.resolve_command(context, [*context._protected_args, *context.args])
+    assert command is not None
+    return {"verb": name, **command.make_context(name, rest, parent=context).params}
+
+
+def test_kab_takes_the_words_of_the_action(stub: Stub) -> None:
+    for verb in ("gate", "run", "nightly"):
+        inputs = {"verb": verb, "file": "a.yaml", "shard": "1/2", "arguments": "--only=fs=btrfs"}
+        if verb != "nightly":
+            inputs |= {"baseline": "debian:6.12", "candidate": "debian:7.2"}
+        assert stub.run(CI / "github/measure.sh", **github(stub.folder, **inputs)).returncode == 0
+        found = parsed(stub.words)
+        assert (found["verb"], found["file"], found["shard"], found["only"]) == (verb, "a.yaml", "1/2", ("fs=btrfs",))
+        assert [found[name] for name in ("baseline", "candidate") if name in found] == [
+            inputs[name] for name in ("baseline", "candidate") if name in inputs
+        ]
+        assert str(found["junit"]).endswith("junit.xml")
+    with pytest.raises(click.UsageError, match="--baseline"):
+        parsed(["nightly", "--baseline=debian:6.12", "a.yaml"])
+
+
+def test_kab_takes_what_the_workflow_gives_to_the_action() -> None:
+    declared = yaml.safe_load(ACTION.read_text())["inputs"]
+    jobs = yaml.safe_load(WORKFLOW.read_text())["jobs"]
+    steps = [step for job in jobs.values() for step in job["steps"] if "/ci/github@" in step.get("uses", "")]
+    assert {step["with"]["verb"] for step in steps} == {"nightly", "gate"}
+    for step in steps:
+        assert step["with"].keys() <= declared.keys()
+        assert {name for name, about in declared.items() if about.get("required")} <= step["with"].keys()
+
+
+def test_kab_takes_the_words_of_gitlab(stub: Stub) -> None:
+    for kernels in ({}, {"KAB_BASELINE": "debian:6.12", "KAB_CANDIDATE": "debian:7.2"}):
+        gate = parsed(gitlab(stub, "kab-gate", CI_NODE_INDEX="1", CI_NODE_TOTAL="4", **kernels))
+        assert (gate["verb"], gate["shard"], gate["candidate"]) == ("gate", "1/4", kernels.get("KAB_CANDIDATE"))
+    night = parsed(gitlab(stub, "kab-nightly"))
+    assert (night["verb"], night["file"], str(night["junit"])) == ("nightly", "kab/nightly.yaml", "reports/junit.xml")
+
+
+def test_kab_takes_the_words_of_tmt(stub: Stub) -> None:
+    tmt_results(stub, 0)
+    found = parsed(stub.words)
+    assert (found["verb"], found["file"], found["baseline"]) == ("gate", "gate.yaml", "debian:6.12")
+
+
+@pytest.mark.parametrize("path", [SERVICE, USER_SERVICE], ids=["system", "user"])
+def test_kab_takes_the_words_of_systemd(path: Path) -> None:
+    found = parsed(shlex.split(unit_file(path)["ExecStart"])[1:])
+    assert found["verb"] == "nightly"
+    assert found["file"].endswith("/nightly.yaml")
+
+
+@pytest.mark.parametrize("name", ["run-it-every-night.md", "run-it-in-ci.md", "gate-a-release.md"])
+def test_kab_takes_the_words_of_the_pages(name: str) -> None:
+    """Every line of a block of code in which a verb of kab stands, lines that go on included."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", (ROOT / "docs/howto" / name).read_text(), re.DOTALL | re.MULTILINE)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    verbs = "|".join(kab.list_commands(click.Context(kab)))
+    commands = [found[1] for line in lines if (found := re.search(rf"(?:^|[\s/])kab ((?:{verbs})\b.*)", line))]
+    assert commands or name == "run-it-in-ci.md"
+    for command in commands:
+        words = shlex.split(command, comments=True)
+        stop = next((place for place, word in enumerate(words) if re.match(r"[<>|;&]|2>", word)), len(words))
+        parsed(words[:stop])
 
 
 def unit_file(path: Path) -> dict[str, str]:

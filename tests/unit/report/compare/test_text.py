@@ -194,6 +194,14 @@ def test_how_to_repeat_a_search(command: tuple[str, ...], expected: str) -> None
     assert repeat_command(replace(run, verb="bisect", **ends)) == expected.format(**names)
 
 
+def test_how_to_repeat_a_matrix() -> None:
+    gate = factories.run(verb="gate", command=("kab", "gate", "./g.yaml", "--junit", "out.xml", "--mail=m"))
+    assert repeat_command(gate) == "kab gate ./g.yaml --seed 8140233"
+    # The same command would measure what is new by then.
+    night = factories.run(verb="nightly", command=("kab", "nightly", "./n.yaml", "--junit", "out.xml"))
+    assert repeat_command(night) == f"kab report {night.id} --all"
+
+
 def test_how_to_repeat_with_one_spec_twice_and_with_files() -> None:
     same = factories.kernel("6.12")
     run = factories.run(command=("kab", "ab", "debian:6.12", "debian:6.12"), baseline=same, candidate=same)
