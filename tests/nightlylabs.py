@@ -51,6 +51,8 @@ class Mirror(InventedKernels):
     versions: list[str]
     # Versions that are gone, but stand in the cache.
     cached: set[str] = field(default_factory=set)
+    # Versions that are listed and cannot be fetched.
+    dropped: set[str] = field(default_factory=set)
     # What a folder holds by now.
     tree: str = ""
     # The mirror does not answer.
@@ -98,6 +100,8 @@ class Mirror(InventedKernels):
     def resolve(self, spec: str) -> Kernel:
         if spec.startswith("tree:"):
             return replace(invented(self.tree, spec), source="tree")
+        if version_of(spec) in self.dropped:
+            raise NoKernelError(f"no kernel matches {spec}")
         return invented(version_of(self.show(spec)), spec)
 
 

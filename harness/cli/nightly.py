@@ -102,8 +102,8 @@ def _tell(lab: "Lab", result: "NightlyResult", reports: "Reports") -> None:
 
     for note in result.notes:
         say(printable(note))
-    for error in result.missing:
-        say(printable(f"left out: {error.message}"))
+    for error in result.troubles:
+        say(printable(f"not measured: {error.message}"))
     for run, _ in result.rounds[:-1]:
         say(f"\n{lab.report(run.id).text()}")
     for story in result.alarms:

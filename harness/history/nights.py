@@ -33,7 +33,7 @@ class Measured:
     kernel: Known
     # What it was measured against.
     against: Known
-    # Not worse than that, or a waiver covers it.
+    # Not worse than that, or a waiver bears with it; and none of its boots failed.
     good: bool
     # What was read back differed from what was written, in any boot.
     corrupt: bool = False

@@ -26,7 +26,7 @@ from harness.model.source import GitSpec
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KernelSeries:
-    """All kernels that a spec may mean, which is the newest of them: those on offer, oldest first."""
+    """The kernels on offer that a spec is the newest of, oldest first; of an upstream version its newest package."""
 
     rungs: tuple[Rung, ...]
     # Whether one of the source's versions comes after another, be they on offer or not.
@@ -123,9 +123,9 @@ class KernelLibrary:
         listing = source.listing(source.flavour_of(parsed))
         if listing is None:
             return None
+        newest = {kernel.upstream: kernel for kernel in listing.matching(parsed)}
         rungs = tuple(
-            Rung(spec=listing.spec_of(kernel), kernel=self._marked(listing, kernel))
-            for kernel in listing.matching(parsed)
+            Rung(spec=listing.spec_of(kernel), kernel=self._marked(listing, kernel)) for kernel in newest.values()
         )
         return KernelSeries(rungs=rungs, is_newer=listing.is_newer)
 

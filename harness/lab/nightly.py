@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from harness.config import Request, load_workloads, request_of
 from harness.config.matrix import MatrixFile, over_series, select
-from harness.errors import ExitCode, HostError, KabError
+from harness.errors import ConfigError, ExitCode, HostError, KabError
 from harness.history.nights import NewKernels
 from harness.host.hooks import hook_words, run_hook
 from harness.host.locks import holder, try_lock
@@ -50,17 +50,17 @@ class NightlyResult:
     notes: tuple[str, ...]
     # A matrix for each round, the last one with the newest kernels; none: nothing was new.
     rounds: tuple[tuple[Run, MatrixOutcome], ...] = ()
-    # Series that there is nothing of.
-    missing: tuple[KabError, ...] = ()
+    # Series that there is nothing of, and kernels that could not be had any more when their turn came.
+    troubles: tuple[KabError, ...] = ()
     # Changes that were confirmed tonight.
     alarms: tuple[AlarmStory, ...] = ()
     searches: tuple[Searched, ...] = ()
 
     @property
     def exit_code(self) -> ExitCode:
-        """By a gate's rules, over all rounds; a series that could not be had is trouble."""
+        """By a gate's rules, over all rounds."""
         found = {outcome.exit_code for _, outcome in self.rounds}
-        found |= {ExitCode.HOST if isinstance(error, HostError) else ExitCode.USAGE for error in self.missing}
+        found |= {ExitCode.HOST if isinstance(error, HostError) else ExitCode.USAGE for error in self.troubles}
         for code in (ExitCode.BAD, ExitCode.HOST, ExitCode.USAGE, ExitCode.CANNOT_TELL):
             if code in found:
                 return code
@@ -125,6 +125,7 @@ class _Night:
     rounds: list[tuple[Run, MatrixOutcome]] = field(default_factory=list)
     stories: list[AlarmStory] = field(default_factory=list)
     searches: list[Searched] = field(default_factory=list)
+    troubles: list[KabError] = field(default_factory=list)
     _bench: OpenBench | None = None
 
     def measure(self) -> None:
@@ -135,7 +136,15 @@ class _Night:
         found = self.nights.look()
         self._tell_new(found)
         while picks := self.nights.next_round():
-            self._round(picks)
+            try:
+                self._round(picks)
+            except (ConfigError, HostError) as error:
+                if not self.rounds:
+                    raise
+                # What was measured is told all the same; the same command goes on.
+                self.troubles.append(error)
+                self._note(f"the night ends here: {error.message}")
+                break
         if not self.rounds:
             self._tell_nothing()
 
@@ -144,7 +153,7 @@ class _Night:
         return NightlyResult(
             notes=tuple(self.notes),
             rounds=tuple(self.rounds),
-            missing=tuple(self.nights.missing.values()),
+            troubles=(*self.nights.missing.values(), *self.troubles),
             alarms=tuple(self.stories),
             searches=tuple(self.searches),
         )

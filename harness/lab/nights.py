@@ -177,8 +177,8 @@ def _measured(workspace: Workspace, result: CellResult, *, listed: bool) -> Meas
         return None
     failed = _failed(workspace.store.run(result.run_id)) if result.run_id is not None else set()
     corrupt = FailKind.DATA in result.fails or Outcome.CORRUPTED in failed
-    # A waiver covers what fails; of a cell that was not decided, nothing may have failed.
-    good = result.exit_code is ExitCode.GOOD or (result.verdict is CellVerdict.INCONCLUSIVE and not failed)
+    # A waiver bears with a slower one. Against one whose boots fail nothing can be measured, waived or not.
+    good = not failed and (result.exit_code is ExitCode.GOOD or result.verdict is CellVerdict.INCONCLUSIVE)
     return Measured(
         kernel=_of_record(result.candidate, listed=listed),
         against=_of_record(result.baseline, listed=listed),

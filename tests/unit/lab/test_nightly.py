@@ -30,6 +30,7 @@ axes:
   fs: [btrfs, ext4]
 nightly: {series: [debian:6.12]}
 """
+ONE_CELL = FILE.replace("[btrfs, ext4]", "[btrfs]")
 
 
 @pytest.fixture(autouse=True)
@@ -148,14 +149,30 @@ def test_one_alone_is_measured_against_itself(nights: Nights) -> None:
     assert "itself (A/A)" in found.notes[-1]
 
 
-def test_lost_data_is_never_a_baseline_even_where_a_waiver_covers_it(nights: Nights) -> None:
-    found = nights.night()
+WAIVER = "- {cells: '*', owner: a@example.org, reason: known, until: 2099-01-01}\n"
+
+
+@pytest.mark.parametrize("outcome", [Outcome.CORRUPTED, Outcome.CRASHED])
+def test_what_fails_is_no_baseline_even_where_a_waiver_bears_with_it(nights: Nights, outcome: Outcome) -> None:
+    (nights.folder / "waivers.yaml").write_text(WAIVER)
+    nights.write(f"{ONE_CELL}waivers: waivers.yaml\n")
+    nights.night()
     nights.mirror.versions.append("6.12.7")
-    nights.world.bad = {"6.12.7": Outcome.CORRUPTED}
-    assert nights.night().exit_code is ExitCode.BAD
+    nights.world.bad = {"6.12.7": outcome}
+    assert nights.night().exit_code is ExitCode.GOOD
     nights.mirror.versions.append("6.12.9")
-    found = nights.night()
-    assert pairs(found) == [("6.12.5", "6.12.9")]
+    assert pairs(nights.night()) == [("6.12.5", "6.12.9")]
+
+
+def test_a_slower_one_that_a_waiver_bears_with_is_the_next_baseline(nights: Nights) -> None:
+    (nights.folder / "waivers.yaml").write_text(WAIVER)
+    nights.write(f"{ONE_CELL}waivers: waivers.yaml\n")
+    nights.night()
+    nights.mirror.versions.append("6.12.7")
+    nights.world.factors = {"6.12.7": 0.7, "6.12.9": 0.7}
+    assert nights.night().exit_code is ExitCode.GOOD
+    nights.mirror.versions.append("6.12.9")
+    assert pairs(nights.night()) == [("6.12.7", "6.12.9")]
 
 
 def test_an_interrupted_night_is_gone_on_with_whatever_is_newer(nights: Nights) -> None:
@@ -207,6 +224,20 @@ def test_a_series_that_is_gone_stops_no_other(nights: Nights) -> None:
         nights.night()
 
 
+def test_a_kernel_that_goes_in_mid_night_leaves_what_was_measured(nights: Nights) -> None:
+    """The mirror drops it between what it lists and what it has."""
+    nights.write(FILE.replace("[debian:6.12]", "[debian:6.12], newest: 2"))
+    nights.mirror.versions = ["6.12.1", "6.12.3", "6.12.5"]
+    nights.mirror.dropped = {"6.12.5"}
+    found = nights.night()
+    assert pairs(found) == [("6.12.1", "6.12.3")]
+    # It would have been measured against the one before it: without it, no cell can be.
+    assert found.exit_code is ExitCode.USAGE
+    assert "no kernel matches debian:6.12.5" in found.notes[-1]
+    nights.mirror.dropped = set()
+    assert pairs(nights.night()) == [("6.12.3", "6.12.5")]
+
+
 def test_only_and_shard(nights: Nights) -> None:
     nights.write(FILE.replace("[debian:6.12]", "[debian:6.1, debian:6.12]"))
     nights.mirror.versions += ["6.1.3", "6.1.5"]
@@ -254,7 +285,6 @@ def test_without_a_series_there_is_nothing_to_look_for(nights: Nights) -> None:
         nights.night()
 
 
-ONE_CELL = FILE.replace("[btrfs, ext4]", "[btrfs]")
 HOOK = """\
 #!/bin/sh
 env | grep ^KAB_ALARM_ | sort >"$1"
