@@ -1,7 +1,9 @@
 """A site of static pages from the store: gathered here, rendered by `report.site`, written by `host.pagefolder`."""
 
-from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
 from hashlib import sha256
@@ -16,15 +18,15 @@ from harness.lab.histories import cell_trends
 from harness.lab.matrixpages import with_consoles
 from harness.lab.matrixviews import matrix_view
 from harness.lab.workspace import Workspace
-from harness.model.alarm import Alarm
-from harness.model.matrix import MATRIX_VERBS, CellView
+from harness.model.alarm import Alarm, Asked
+from harness.model.matrix import MATRIX_VERBS, CellView, MatrixView
 from harness.model.run import RunState
 from harness.parse.foreign import printable
 from harness.parse.plainjson import canonical, to_plain
 from harness.report.history.charts import trend_svg
 from harness.report.matrix.html import matrix_html
 from harness.report.site.html import OVERVIEW, cell_html, damaged_html, overview_html
-from harness.report.site.state import CellHistory, MatrixState, ToldRun, newest_of, run_page
+from harness.report.site.state import CellHistory, MatrixState, ToldRun, cell_histories, run_page
 from harness.store.damage import DamagedError
 from harness.store.history import followed
 
@@ -58,15 +60,13 @@ def publish_site(workspace: Workspace, folder: Path, *, matrices: Collection[str
             remedy="`kab runs` lists what is stored; --limit looks further back.",
         )
     alarms = _alarms(workspace, titles, damaged)
-    states = [
-        _state(workspace, title, [one for one in told if one.plan.title == title], alarms, damaged) for title in titles
-    ]
-    pages = _pages(workspace, [state for state in states if state is not None], alarms)
+    states = [_state(title, [one for one in told if one.plan.title == title], alarms) for title in titles]
+    pages = _Pages(workspace, states, alarms).all()
     return Site(
         overview=folder / OVERVIEW,
         published=publish(folder, pages),
-        runs=sum(name.startswith("run/") for name in pages),
-        cells=sum(name.startswith("cell/") for name in pages),
+        runs=len(told),
+        cells=sum(len(state.cells) for state in states),
         damaged=tuple(damaged),
     )
 
@@ -101,87 +101,90 @@ def _alarms(workspace: Workspace, titles: Iterable[str], damaged: list[str]) -> 
     return sorted(found, key=lambda alarm: alarm.events[0].at, reverse=True)
 
 
-def _state(
-    workspace: Workspace, title: str, told: Sequence[ToldRun], alarms: Sequence[Alarm], damaged: list[str]
-) -> MatrixState | None:
-    """A matrix by its newest runs; those whose boots cannot be read are left out."""
-    if not told:
-        return None
-    newest = newest_of(told)
-    needed = dict.fromkeys([told[0].run.id, *(one.run.id for one, _ in newest.values())])
-    views: dict[str, CellView] = {}
-    for run_id in needed:
-        try:
-            view = matrix_view(workspace, run_id)
-        except DamagedError as error:
-            damaged.append(error.message)
-            return _state(workspace, title, [one for one in told if one.run.id != run_id], alarms, damaged)
-        views |= {cell.cell.name: cell for cell in view.cells if newest[cell.cell.name][0].run.id == run_id}
-        if run_id == told[0].run.id:
-            first = view
-    kept = with_consoles(workspace.store, replace(first, cells=tuple(views[name] for name in newest)))
-    return MatrixState(
-        title=title,
-        newest=first,
-        runs=tuple(told),
-        cells=tuple(_history(workspace, title, newest[cell.cell.name][0], cell, told, alarms) for cell in kept.cells),
-    )
-
-
-def _history(
-    workspace: Workspace, title: str, of: ToldRun, now: CellView, told: Sequence[ToldRun], alarms: Sequence[Alarm]
-) -> CellHistory:
-    name, series = followed(now.cell)
-    counting = [one.metric for one in now.result.metrics]
-    trends = cell_trends(workspace, matrix=title, cell=name, series=series, counting=counting)
-    return CellHistory(
-        title=title,
-        cell=now.cell,
-        now=now,
-        run=of.run,
-        gates=of.plan.policy is not None,
-        results=tuple(
-            (one.run, result) for one in told for result in one.outcome.cells if result.cell == now.cell.name
-        ),
-        alarms=tuple(
+def _state(title: str, told: Sequence[ToldRun], alarms: Sequence[Alarm]) -> MatrixState:
+    by_cell: dict[str, list[Alarm]] = defaultdict(list)
+    for cell in {cell.name: cell for one in told for cell in one.plan.cells}.values():
+        name, series = followed(cell)
+        by_cell[cell.name] += [
             alarm
             for alarm in alarms
             if (alarm.name.matrix, alarm.name.cell, alarm.name.series) == (title, name, series)
-        ),
-        trends=tuple(trend_svg(trend) for trend in trends[:_MOST_TRENDS] if len(trend.nights) > 1),
-    )
+        ]
+    return MatrixState(title=title, runs=tuple(told), cells=tuple(cell_histories(title, told, by_cell)))
 
 
-def _pages(workspace: Workspace, states: Sequence[MatrixState], alarms: Sequence[Alarm]) -> dict[str, Page]:
-    now = datetime.now(UTC)
-    pages = {OVERVIEW: Page(make=lambda: overview_html(states, alarms, now=now))}
-    for state in states:
-        for one in state.cells:
-            pages[one.page] = Page(make=partial(cell_html, one, now=now))
-        links = {one.cell.name: f"../{one.page}" for one in state.cells}
-        for told in state.runs:
-            pages[run_page(told.run.id)] = Page(
-                make=partial(_run_html, workspace, told, links), of=_made_of(told, links)
-            )
-    return pages
+class _Pages:
+    """All pages, of which only those are drawn, and only those boots are read, that something changed of."""
+
+    def __init__(self, workspace: Workspace, states: Sequence[MatrixState], alarms: Sequence[Alarm]) -> None:
+        self._workspace = workspace
+        self._states = states
+        self._alarms = alarms
+        self._now = datetime.now(UTC)
+        # The matrix that was read last: pages of its cells follow upon its own.
+        self._read: tuple[str, MatrixView | None] = ("", None)
+
+    def all(self) -> dict[str, Page]:
+        """Path in the site's folder -> page."""
+        states, alarms, now = self._states, self._alarms, self._now
+        pages = {OVERVIEW: Page(make=lambda: overview_html(states, alarms, now=now))}
+        for state in states:
+            links = {one.cell.name: f"../{one.page}" for one in state.cells}
+            asked: dict[tuple[str, str], list[Asked]] = defaultdict(list)
+            for suspicion in self._workspace.store.alarms.asked(matrix=state.title):
+                asked[suspicion.name.cell, suspicion.name.series].append(suspicion)
+            for told in state.runs:
+                pages[run_page(told.run.id)] = Page(make=partial(self._run, told, links), of=_run_of(told, links))
+                for one in state.cells:
+                    if one.now is told:
+                        of = self._cell_of(one, asked[followed(one.cell)])
+                        pages[one.page] = Page(make=partial(self._cell, one), of=of)
+        return pages
+
+    def _view(self, run_id: str) -> MatrixView:
+        if self._read[0] != run_id:
+            view = matrix_view(self._workspace, run_id)
+            self._read = (run_id, with_consoles(self._workspace.store, view))
+        assert self._read[1] is not None
+        return self._read[1]
+
+    def _run(self, told: ToldRun, links: Mapping[str, str]) -> str:
+        up = f"../{OVERVIEW}"
+        try:
+            view = self._view(told.run.id)
+        except DamagedError as error:
+            return damaged_html(told, error.message, up=up)
+        return matrix_html(view, links=links, up=up)
+
+    def _cell(self, one: CellHistory) -> str:
+        boots = CellView(cell=one.cell, result=one.result)
+        # The page of its run says it where the boots are damaged.
+        with suppress(DamagedError):
+            found = (cell for cell in self._view(one.now.run.id).cells if cell.cell.name == one.cell.name)
+            boots = next(found, boots)
+        name, series = followed(one.cell)
+        counting = [found.metric for found in one.result.metrics]
+        trends = cell_trends(self._workspace, matrix=one.title, cell=name, series=series, counting=counting)
+        shown = [trend_svg(trend) for trend in trends[:_MOST_TRENDS] if len(trend.nights) > 1]
+        return cell_html(one, boots, shown, now=self._now)
+
+    def _cell_of(self, one: CellHistory, asked: Sequence[Asked]) -> str:
+        """A hash of all that the page of a cell follows from, but for nights beyond those told, which stay the same."""
+        if one.now.open:
+            return ""
+        results = [(run.id, result) for run, result in one.results]
+        alarms = [(alarm, alarm.overdue(self._now)) for alarm in one.alarms]
+        return _hash(one.title, one.cell, results, alarms, asked)
 
 
-def _run_html(workspace: Workspace, told: ToldRun, links: dict[str, str]) -> str:
-    up = f"../{OVERVIEW}"
-    try:
-        view = with_consoles(workspace.store, matrix_view(workspace, told.run.id))
-    except DamagedError as error:
-        return damaged_html(told, error.message, up=up)
-    return matrix_html(view, links=links, up=up)
-
-
-def _made_of(told: ToldRun, links: dict[str, str]) -> str:
+def _run_of(told: ToldRun, links: Mapping[str, str]) -> str:
     """A hash of all that the page of a finished run follows from; an open one is made each time."""
-    if told.open:
-        return ""
     here = [(cell.name, links.get(cell.name, "")) for cell in told.plan.cells]
-    parts = (__version__, _drawn_by(), told.run.id, to_plain(told.plan), to_plain(told.outcome), here)
-    return sha256(canonical(parts).encode()).hexdigest()
+    return "" if told.open else _hash(told.run.id, told.plan, told.outcome, here)
+
+
+def _hash(*parts: object) -> str:
+    return sha256(canonical((__version__, _drawn_by(), to_plain(list(parts)))).encode()).hexdigest()
 
 
 @cache

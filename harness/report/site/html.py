@@ -6,9 +6,9 @@ from datetime import datetime
 
 from harness import __version__
 from harness.model.alarm import Alarm
-from harness.model.matrix import CellResult
+from harness.model.matrix import CellResult, CellView
 from harness.model.run import Run
-from harness.render import render
+from harness.render import Fragment, render
 from harness.report import wording
 from harness.report.matrix import claims
 from harness.report.matrix.cards import CellCard, cell_card
@@ -93,24 +93,26 @@ def overview_html(states: Sequence[MatrixState], alarms: Sequence[Alarm], *, now
     return render("report/site/overview.html.j2", matrices=cards, alarms=still, version=__version__)
 
 
-def cell_html(told: CellHistory, *, now: datetime) -> str:
-    """The page of a cell: how it is now with all that is known of it, its trend, its nights, its alarms."""
+def cell_html(told: CellHistory, boots: CellView, trends: Sequence[Fragment], *, now: datetime) -> str:
+    """The page of a cell: how it is now (`boots`: all that is stored of it), its trends, its nights, its alarms."""
     up = "../"
-    card = cell_card(told.now, link=run_link(told.run, up=up), gates=told.gates)
-    pages = {(told.title, told.cell.name)}
+    link = run_link(told.now.run, up=up)
+    gates = told.now.plan.policy is not None
+    card = cell_card(boots, link=link, gates=gates)
     return render(
         "report/site/cell.html.j2",
         title=told.title,
         card=card,
-        told=told,
+        gates=gates,
+        trends=trends,
         up=up + OVERVIEW,
-        run=told.run,
-        run_link=run_link(told.run, up=up),
+        run=told.now.run,
+        run_link=link,
         claim=_cell_claim(told, card),
         hero=_HEROES.get(card.tile.kind, "inconclusive"),
         nights=[_night(told, run, result, up=up) for run, result in told.results[:_MOST_NIGHTS]],
         more_nights=max(len(told.results) - _MOST_NIGHTS, 0),
-        alarms=[_alarm_row(alarm, pages, now=now, up=up) for alarm in told.alarms],
+        alarms=[_alarm_row(alarm, {(told.title, told.cell.name)}, now=now, up=up) for alarm in told.alarms],
         version=__version__,
     )
 
@@ -130,19 +132,20 @@ def run_link(run: Run, *, up: str = "") -> str:
 
 
 def _matrix_card(state: MatrixState, number: int) -> MatrixCard:
-    word, sign, kind = claims.word(state.newest)
+    newest = state.newest
+    word, sign, kind = claims.word(newest)
     cells = []
     for one in state.cells:
-        tile = tile_of(one.now.result, metrics_of(one.cell.experiment.workload), link=one.page)
-        older = one.run.id != state.newest.run.id
-        cells.append((one.cell.axes, replace(tile, when=f"{one.run.created:%Y-%m-%d}") if older else tile))
+        tile = tile_of(one.result, metrics_of(one.cell.experiment.workload), link=one.page)
+        older = one.now.run.id != newest.run.id
+        cells.append((one.cell.axes, replace(tile, when=f"{one.now.run.created:%Y-%m-%d}") if older else tile))
     return MatrixCard(
         anchor=f"matrix-{number}",
         title=state.title,
         word=word,
         sign=sign,
         kind=kind,
-        claim=claims.claim(state.newest),
+        claim=claims.claim(newest),
         map=heat_map(cells),
         runs=tuple(_run_row(told) for told in state.runs[:_MOST_RUNS]),
         more_runs=max(len(state.runs) - _MOST_RUNS, 0),
@@ -187,8 +190,7 @@ def _kernels(results: Sequence[CellResult]) -> str:
 
 
 def _cell_claim(told: CellHistory, card: CellCard) -> str:
-    result = told.now.result
-    kernels = _kernels([result])
+    kernels = _kernels([told.result])
     words = f"{card.tile.word}{', waived' if card.tile.waived else ''}"
     return f"{told.cell.name}: {words}" + (f", {kernels}" if kernels else "")
 

@@ -1,13 +1,12 @@
 """What a site tells, gathered from stored matrices: of each the newest state of every cell, and how it came there."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from harness.model.alarm import Alarm
 from harness.model.matrix import Cell, CellResult, CellView, MatrixOutcome, MatrixPlan, MatrixView
 from harness.model.run import Run
 from harness.parse.names import NameForm, name_of
-from harness.render import Fragment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,18 +21,16 @@ class ToldRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellHistory:
-    """One cell of a matrix of a title: how it is now, and what came of it in each run, newest first."""
+    """One cell of a matrix of a title: what came of it in each run, and its alarms."""
 
     title: str
     cell: Cell
-    now: CellView
-    # The matrix that `now` is of, and whether that is a gate.
-    run: Run
-    gates: bool
+    # The run that has the newest to say of it, and what.
+    now: ToldRun
+    result: CellResult
+    # Newest first.
     results: tuple[tuple[Run, CellResult], ...]
     alarms: tuple[Alarm, ...] = ()
-    # Charts of its metrics over the nights.
-    trends: tuple[Fragment, ...] = ()
 
     @property
     def page(self) -> str:
@@ -46,11 +43,25 @@ class MatrixState:
     """All runs of the matrices of one title."""
 
     title: str
-    # The newest one, whose cells of which it has any are told with their boots.
-    newest: MatrixView
+    # Newest first; there is one.
     runs: tuple[ToldRun, ...]
     # In the order of the newest plan; then those that only older plans have.
     cells: tuple[CellHistory, ...]
+
+    @property
+    def newest(self) -> MatrixView:
+        """The newest run, without boots."""
+        told = self.runs[0]
+        results = {result.cell: result for result in told.outcome.cells}
+        return MatrixView(
+            run=told.run,
+            plan=told.plan,
+            outcome=told.outcome,
+            cells=tuple(
+                CellView(cell=cell, result=results[cell.name]) for cell in told.plan.cells if cell.name in results
+            ),
+            open=told.open,
+        )
 
 
 def cell_page(title: str, cell: str) -> str:
@@ -63,18 +74,33 @@ def run_page(run_id: str) -> str:
     return f"run/{name_of(NameForm.FILE, run_id)}.html"
 
 
-def newest_of(told: Sequence[ToldRun]) -> dict[str, tuple[ToldRun, Cell]]:
-    """Cell's name -> the newest run that has something to say of it; `told` is newest first.
+def cell_histories(title: str, told: Sequence[ToldRun], alarms: Mapping[str, Sequence[Alarm]]) -> list[CellHistory]:
+    """Of each cell the newest run that has something to say of it; `told` is newest first, `alarms` by cell's name.
 
     A run of a part of a matrix, and a night that had nothing new for a series, leave other cells as they were; so does
     an open one those that it has not come to.
     """
-    found: dict[str, tuple[ToldRun, Cell]] = {}
-    for waiting_too in (False, True):
-        for one in told:
-            waiting = {result.cell for result in one.outcome.cells if one.open and not result.boots}
-            for cell in one.plan.cells:
-                if cell.name not in found and (waiting_too or cell.name not in waiting):
-                    found[cell.name] = (one, cell)
-    order = dict.fromkeys(cell.name for one in told for cell in one.plan.cells)
-    return {name: found[name] for name in order}
+    results: dict[str, list[tuple[ToldRun, CellResult]]] = {}
+    cells: dict[str, Cell] = {}
+    for one in told:
+        for cell in one.plan.cells:
+            cells.setdefault(cell.name, cell)
+        for result in one.outcome.cells:
+            results.setdefault(result.cell, []).append((one, result))
+    found = []
+    for name, cell in cells.items():
+        known = results.get(name, [])
+        said = [(one, result) for one, result in known if result.boots or not one.open] or known
+        if said:
+            now, result = said[0]
+            found.append(
+                CellHistory(
+                    title=title,
+                    cell=next((one for one in now.plan.cells if one.name == name), cell),
+                    now=now,
+                    result=result,
+                    results=tuple((one.run, result) for one, result in known),
+                    alarms=tuple(alarms.get(name, ())),
+                )
+            )
+    return found
