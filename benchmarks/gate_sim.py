@@ -32,7 +32,8 @@ from harness.model.trial import Outcome, Trial
 from harness.model.workload import Direction, Metric
 from harness.plan import trial_specs
 from harness.stats.gate import CellEvidence, Gate, GateStanding, next_cell
-from harness.stats.sequential import MIN_BLOCKS, first_look, nominal_level
+from harness.stats.noninferiority import first_claim
+from harness.stats.sequential import MIN_BLOCKS, nominal_level
 
 
 def sharp_humps(rng: np.random.Generator, shape: tuple[int, int, int]) -> Floats:
@@ -87,14 +88,14 @@ def looks(baseline: Floats, candidate: Floats, design: Design) -> tuple[NDArray[
     )
     shares = np.arange(1, design.hypotheses + 1)
     levels = np.array([nominal_level(2 * design.error / k, blocks) for k in shares])
-    early = np.array([first_look(design.error / k) for k in shares])
+    early = np.array([first_claim(design.error / k) for k in shares])
     counted = design.hypotheses - np.searchsorted(levels[::-1], 2 * tails, side="left")
     # At a look only those shares may be claimed for which there are blocks enough.
     allowed = np.array([np.sum(early <= n) for n in range(1, blocks + 1)])
     rank = np.where(beyond > 0, np.minimum(counted, allowed), 0)
     rank[..., : MIN_BLOCKS - 1] = 0
     cleared = (beyond < 0) & (2 * tails <= nominal_level(2 * design.miss, blocks))
-    cleared[..., : first_look(design.miss) - 1] = False
+    cleared[..., : first_claim(design.miss) - 1] = False
     return np.maximum.accumulate(cleared, axis=-1), np.maximum.accumulate(rank, axis=-1)
 
 

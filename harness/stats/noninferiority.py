@@ -8,7 +8,9 @@ the arms' noise differs the calibration's reserve is left (see `nominal_level`):
 at 2x misses with at most x.
 
 When boots fall on two humps, n blocks look like a sure loss with probability 4^-n (see `first_look`). That takes at
-most half of a claim's level x, so that half is left for everything else; `first_look(2 * x)` would leave nothing.
+most an eighth of a claim's level, since the levels of many hypotheses are small, and so are the reserves of t intervals
+there: `first_look(2 * level)` would leave nothing for later looks, and half is too much with 200 hypotheses
+(benchmarks/gate_sim.py).
 """
 
 import math
@@ -83,9 +85,14 @@ def look_at(metric: Metric, pairs: Sequence[BlockPair], margin: float, levels: L
     )
 
 
+def first_claim(level: float) -> int:
+    """Blocks that a one-sided claim at this level needs at least: 4^-blocks is an eighth of it at most."""
+    return first_look(level / 4)
+
+
 def one_sided_width(estimate: Estimate, level: float, max_blocks: int) -> float:
     """How far from its mean a ratio may lie on one side, but for an error of `level`; infinite on too few blocks."""
-    if estimate.blocks < first_look(level):
+    if estimate.blocks < first_claim(level):
         return math.inf
     return estimate.half_width(2 * level, max_blocks)
 
