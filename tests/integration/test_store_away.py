@@ -1,17 +1,24 @@
 """A PostgreSQL server that is stopped, stands still and comes back while kab stores: nothing is lost or doubled."""
 
+import hashlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import factories
 import pytest
 from daemons import PostgresServer, no_postgres_server, postgres
+from labs import InventedLab
+from ladders import VERSIONS, World
 
+from harness.cli.errors import run_command
+from harness.model.guest import Accelerator
 from harness.model.run import RunState
 from harness.store import SqlStore
 from harness.store.failures import AwayError
@@ -185,3 +192,81 @@ def test_two_processes_share_an_outbox(server: PostgresServer, tmp_path: Path) -
     for store in stores:
         assert store.waiting().runs == 0
         store.close()
+
+
+MATRIX = f"""\
+title: mine
+baseline: debian:{VERSIONS[0]}
+candidate: debian:{VERSIONS[1]}
+margin: 30%
+seed: 3
+axes:
+  fs: [btrfs, ext4]
+"""
+
+
+@dataclass
+class Restarting(World):
+    """A world in which the server stops before a boot, and starts before another one."""
+
+    server: PostgresServer | None = None
+    stop_at: int = -1
+    start_at: int = -1
+
+    def __call__(self, *words: Any) -> Any:
+        assert self.server is not None
+        if len(self.made) == self.stop_at:
+            self.server.stop()
+        if len(self.made) == self.start_at:
+            self.server.start()
+        return super().__call__(*words)
+
+
+@pytest.fixture
+def verbs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
+    """Runs a verb in an invented laboratory, whose results are where the last argument says."""
+
+    def command(*words: str, world: World, database: str) -> int:
+        monkeypatch.setenv("KAB_STATE_DIR", str(tmp_path / hashlib.sha256(database.encode()).hexdigest()[:8]))
+        monkeypatch.setenv("KAB_CACHE_DIR", str(tmp_path / "cache"))
+        monkeypatch.setenv("KAB_SETTINGS", str(tmp_path / "settings.yaml"))
+        monkeypatch.setenv("KAB_DATABASE", database)
+        return run_command(list(words), make_lab=InventedLab.of(world, accelerator=Accelerator.KVM))
+
+    return command
+
+
+def measured(store: SqlStore) -> list[tuple[str | None, list[object], object]]:
+    """Of each run inside: its cell, its boots and what they gave, its verdict."""
+    found = []
+    for run in sorted(store.runs(1000), key=lambda run: run.parent.place if run.parent else ""):
+        decision = store.decision(run.id)
+        boots: list[object] = [(trial.spec, trial.samples, trial.outcome) for trial in store.run(run.id).trials]
+        found.append((run.parent and run.parent.place, boots, decision and decision.verdict))
+    return found
+
+
+def test_a_matrix_over_a_server_that_is_started_anew(
+    server: PostgresServer, tmp_path: Path, verbs: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a user types it: the same boots and verdicts as in a file, and the server has each once."""
+    file = tmp_path / "mine.yaml"
+    file.write_text(MATRIX)
+    here = f"sqlite:///{tmp_path}/here.sqlite"
+    there = server.url.format("postgres").replace("+psycopg", "")
+    expected = verbs("run", str(file), world=World(), database=here)
+    world = Restarting(server=server, stop_at=5, start_at=12)
+    assert verbs("run", str(file), world=world, database=there) == expected
+    assert len(world.made) > 12, "it was away in the middle"
+    assert "does not answer" in capsys.readouterr().err
+    # What the last boots left is brought by any kab.
+    assert verbs("runs", world=World(), database=there) == 0
+    assert "wait here" not in capsys.readouterr().err
+    with SqlStore(here) as one, SqlStore(there) as other:
+        assert measured(other) == measured(one)
+        assert other.history.series() == one.history.series() != ()
+        [matrix] = [run for run in other.runs(100) if run.parent is None]
+        assert other.matrices.outcome(matrix.id) is not None
+    assert verbs("report", "last", world=World(), database=there) == expected
+    assert verbs("doctor", world=World(), database=there) in {0, 131}
+    assert "holds 3 runs" in capsys.readouterr().out
