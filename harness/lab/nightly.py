@@ -30,6 +30,8 @@ from harness.report.wording import resolved_spec
 
 # For a command that is told of an alarm, in seconds.
 HOOK_TIMEOUT_S = 300.0
+# Kernels that are passed over and told by name.
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,8 +234,9 @@ class _Night:
     def _tell_new(self, found: dict[str, NewKernels]) -> None:
         for series, new in found.items():
             if new.passed_over:
-                names = ", ".join(kernel.name for kernel in new.passed_over)
-                self._note(f"{series}: new and passed over, as newer ones are (nightly: newest): {names}")
+                names = [kernel.name for kernel in new.passed_over]
+                told = ", ".join(names) if len(names) <= _MOST_NAMED else f"{len(names)}, {names[0]} to {names[-1]}"
+                self._note(f"{series}: new and passed over, as there are newer ones (nightly: newest): {told}")
 
     def _tell_nothing(self) -> None:
         """Nothing was new; what a night that was killed had left to confirm is confirmed."""

@@ -90,7 +90,7 @@ def test_the_first_night_and_the_same_night_again(nights: Nights) -> None:
     assert (run.verb, run.state) == ("nightly", RunState.FINISHED)
     assert [result.cell for result in outcome.cells] == ["debian:6.12/btrfs", "debian:6.12/ext4"]
     assert first.notes == (
-        "debian:6.12: new and passed over, as newer ones are (nightly: newest): 6.12.3-cloud-amd64",
+        "debian:6.12: new and passed over, as there are newer ones (nightly: newest): 6.12.3-cloud-amd64",
         "debian:6.12: 6.12.5-cloud-amd64 in 2 cells, against 6.12.3-cloud-amd64: the one before it on offer",
     )
     with nights.lab() as lab:
@@ -117,6 +117,11 @@ def test_a_slower_one_is_told_and_never_a_baseline(nights: Nights) -> None:
     assert pairs(good) == [("6.12.5", "6.12.9")]
     assert good.exit_code is ExitCode.GOOD
     assert "the last good one of the series" in good.notes[-1]
+
+
+def test_many_that_are_passed_over_are_told_in_a_line(nights: Nights) -> None:
+    nights.mirror.versions = [f"6.12.{number}" for number in range(1, 40)]
+    assert nights.night().notes[0].endswith(": 38, 6.12.1-cloud-amd64 to 6.12.38-cloud-amd64")
 
 
 def test_several_new_ones_in_rounds_each_against_the_one_before(nights: Nights) -> None:
