@@ -29,13 +29,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 import matrices  # type: ignore[import-not-found]
 import sites  # type: ignore[import-not-found]
 
-_AXES = {
-    "workload": 10,
-    "fs": 5,
-    "disk": 5,
-    "guest": 2,
-    "machine": 20,
-}
+_AXES = {"workload": 5, "fs": 5, "disk": 5, "guest": 2, "machine": 2}
 _TIMES = 3
 
 

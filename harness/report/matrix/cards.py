@@ -16,7 +16,7 @@ from harness.report import wording
 from harness.report.compare import sentences
 from harness.report.decisions import comparison_notes
 from harness.report.matrix.charts import BootDots, EffectBar, boot_dots, effect_bars, kind_of_metric
-from harness.report.matrix.claims import is_bad, leading, verdict_words, waiver_words, waivers_of
+from harness.report.matrix.claims import goodness, is_bad, leading, verdict_words, waiver_words, waivers_of
 from harness.report.matrix.cost import cell_cost, cost_line
 from harness.report.matrix.heatmap import Tile, tile_of
 from harness.report.metricrows import MetricRow, WitnessRow, metric_row, witness_rows
@@ -69,6 +69,8 @@ class CellCard:
     tile: Tile
     axes: Mapping[str, str]
     bad: bool
+    # How much better the candidate is by the leading metric, as a factor; 1 where there is none.
+    better: float
     reason: str
     # The leading effect with its interval, or "".
     effect: str
@@ -101,12 +103,14 @@ def cell_card(view: CellView, *, link: str, gates: bool) -> CellCard:
     comparisons = _comparisons(view)
     counting = [one.metric for one in result.metrics]
     cost = cell_cost(view)
+    lead = leading(result, metrics)
     return CellCard(
         tile=tile_of(result, metrics, link=link),
         axes=view.cell.axes,
         bad=is_bad(result),
+        better=goodness(lead.comparison.ratio or 1.0, metrics.get(lead.metric)) if lead else 1.0,
         reason=_bounded(result.reason, _REASON),
-        effect=_effect(leading(result, metrics)) if result.verdict is not CellVerdict.UNMEASURED else "",
+        effect=_effect(lead) if result.verdict is not CellVerdict.UNMEASURED else "",
         cost=cost_line(cost) if cost else "",
         waivers=tuple(_bounded(waiver_words(waiver), _REASON) for waiver in waivers_of(result)),
         fails=tuple(str(kind) for kind in result.fails),

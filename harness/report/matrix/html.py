@@ -117,7 +117,9 @@ def _urgent(view: MatrixView, cards: Sequence[CellCard]) -> tuple[tuple[str, tup
     pairs = list(zip(view.cells, cards, strict=True))
 
     def those(*codes: ExitCode) -> tuple[CellCard, ...]:
-        return tuple(card for cell, card in pairs if cell.result.exit_code in codes)
+        found = [(cell.result.verdict, card) for cell, card in pairs if cell.result.exit_code in codes]
+        # The worst first; equal ones stay in the order of the file.
+        return tuple(card for _, card in sorted(found, key=lambda one: (claims.URGENCY.index(one[0]), one[1].better)))
 
     waived = tuple(card for cell, card in pairs if claims.is_waived(cell.result))
     groups = (

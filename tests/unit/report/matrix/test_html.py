@@ -75,6 +75,16 @@ def test_cells_that_fail_are_open_and_the_others_folded() -> None:
     assert html.count("<details") == 8
 
 
+def test_of_very_many_the_worst_are_told_first_and_the_rest_is_folded() -> None:
+    html = matrix_html(matrices.large(100))
+    look = html[html.index('id="mind"') : html.index('id="map"')]
+    fails = look[: look.index("Could not be measured")]
+    shown = fails[: fails.index("<details>")]
+    assert shown.count("<li>") == shown.count("faulty") == 10
+    assert "and 15 more" in fails
+    assert fails.count("<li>") == 25
+
+
 def test_tables_and_pictures_can_be_heard() -> None:
     html = matrix_html(matrices.gate())
     found = sound(html)
@@ -129,7 +139,7 @@ def test_five_hundred_cells_are_made_fast_and_small() -> None:
     began = time.process_time()
     html = matrix_html(view)
     took_s = time.process_time() - began
-    assert html.count("<details") == 500
+    assert html.count('<details class="card cell') == 500
     assert len(html.encode()) < 5 * 2**20
     assert took_s < 3.0
 
