@@ -82,7 +82,7 @@ def test_an_open_one_says_what_is_known(workspace: Workspace) -> None:
 def test_an_open_gate_says_what_it_believes(workspace: Workspace) -> None:
     world = World(speeds={"b": 0.4}, noise=0.05, kill_after=25)
     with pytest.raises(KeyboardInterrupt):
-        loop(workspace.store, world).execute(request(plan("a", "b", "c", policy=GatePolicy())))
+        loop(workspace.store, world).execute(request(plan("a", "b", "c", policy=GatePolicy(error=0.15))))
     found = matrix_view(workspace, "last")
     results = {result.cell: result for result in found.outcome.cells}
     assert found.open
