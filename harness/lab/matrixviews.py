@@ -1,6 +1,6 @@
 """A stored matrix with all that is stored of its cells, for those who tell of it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,15 +12,18 @@ from harness.model.matrix import (
     CellResult,
     CellVerdict,
     CellView,
+    GatePolicy,
     MatrixOutcome,
     MatrixPlan,
     MatrixView,
+    Waiver,
 )
 from harness.model.run import Run, RunState, SubrunRole
 from harness.model.verdict import Decision
 from harness.run.cellresults import compared
 
 _AB = "ab"
+_OPEN = CellVerdict.INCONCLUSIVE
 
 
 def matrix_view(workspace: Workspace, run_id: str = "last") -> MatrixView:
@@ -43,25 +46,46 @@ def matrix_view(workspace: Workspace, run_id: str = "last") -> MatrixView:
 def rejudged(view: MatrixView, waivers: Path) -> MatrixView:
     """A stored gate with other waivers, judged anew from its boots; nothing is stored of it.
 
-    Raises ConfigError for what is no gate, and for waivers that fit nothing or have expired.
+    Waivers of cells that the gate had not (it may have measured some of a file only) are left aside. Raises ConfigError
+    for what is no gate, and for waivers none of which fits anything, or one of which has expired.
     """
-    from harness.config.matrix.gate import counted_metrics
-    from harness.config.waivers import check_waivers, load_waivers
+    from harness.config.waivers import load_waivers
     from harness.lab.matrixfiles import check_end
 
-    policy = view.plan.policy
-    if policy is None:
+    if view.plan.policy is None:
         raise ConfigError(f"run {view.run.id} is no gate but a `kab {view.run.verb}`", remedy="Leave --waivers out.")
-    plan = replace(view.plan, waivers=load_waivers(waivers))
-    check_waivers(plan.waivers, counted_metrics(plan.cells, policy))
+    plan = replace(view.plan, waivers=_fitting(view, view.plan.policy, load_waivers(waivers)))
     candidates = [result.candidate for result in view.outcome.cells if result.candidate is not None]
     check_end(plan, {kernel.spec: kernel.version for kernel in candidates})
+    # What was not measured from the beginning was no part of the gate.
+    names = [one.cell.name for one in view.cells if one.run is not None or one.result.verdict is _OPEN]
     unmeasured = {one.cell.name for one in view.cells if one.result.verdict is CellVerdict.UNMEASURED}
-    runs = {one.cell.name: one.run for one in view.cells if one.run is not None and one.cell.name not in unmeasured}
-    anew = {} if not runs else _gated(view.run, plan, runs)
-    cells = tuple(replace(one, result=anew.get(one.cell.name, one.result)) for one in view.cells)
+    runs = {one.cell.name: one.run for one in view.cells if one.run is not None}
+    anew = _gated(view.run, plan, runs, names) if runs else {}
+    cells = tuple(
+        one if one.cell.name in unmeasured else replace(one, result=anew.get(one.cell.name, one.result))
+        for one in view.cells
+    )
     outcome = replace(view.outcome, cells=tuple(one.result for one in cells))
     return replace(view, plan=plan, outcome=outcome, cells=cells)
+
+
+def _fitting(view: MatrixView, policy: GatePolicy, waivers: tuple[Waiver, ...]) -> tuple[Waiver, ...]:
+    """The waivers that are of this gate. Raises ConfigError where there are some, and none is."""
+    from harness.config.matrix.gate import counted_metrics
+    from harness.config.waivers import check_waivers
+    from harness.stats.waivers import idle
+
+    counted = counted_metrics(view.plan.cells, policy)
+    if view.run.verb == "nightly":
+        # One for cells of the file holds on every series.
+        waivers = tuple(
+            replace(waiver, cells=f"*/{waiver.cells}") if idle((waiver,), counted) else waiver for waiver in waivers
+        )
+    fitting = tuple(waiver for waiver in waivers if not idle((waiver,), counted))
+    if not fitting:
+        check_waivers(waivers, counted)
+    return fitting
 
 
 def _alone(run: Run, decision: Decision | None) -> MatrixView:
@@ -101,7 +125,8 @@ def _so_far(run: Run, plan: MatrixPlan, made: Mapping[str, tuple[Run, Decision |
     """What an open matrix has come to by now."""
     results = {cell.name: compared(cell, *made.get(cell.name, (None, None))) for cell in plan.cells}
     if plan.policy is not None and made:
-        results |= _gated(run, plan, {name: found for name, (found, _) in made.items()})
+        names = [cell.name for cell in plan.cells]
+        results |= _gated(run, plan, {name: found for name, (found, _) in made.items()}, names)
     return MatrixOutcome(
         cells=tuple(results[cell.name] for cell in plan.cells),
         boots=sum(len(run.trials) for run, _ in made.values()),
@@ -109,12 +134,12 @@ def _so_far(run: Run, plan: MatrixPlan, made: Mapping[str, tuple[Run, Decision |
     )
 
 
-def _gated(run: Run, plan: MatrixPlan, runs: Mapping[str, Run]) -> Mapping[str, CellResult]:
-    """What a gate says of the cells that have boots."""
+def _gated(run: Run, plan: MatrixPlan, runs: Mapping[str, Run], names: Sequence[str]) -> Mapping[str, CellResult]:
+    """What a gate of the cells `names` says of those that have boots."""
     # What decides is not imported for a matrix that is over.
     from harness.run.gatejudge import GateJudge
 
-    judge = GateJudge(plan, [cell.name for cell in plan.cells], confirm=run.conditions.get("accelerator") == "tcg")
+    judge = GateJudge(plan, names, confirm=run.conditions.get("accelerator") == "tcg")
     trials = {name: found.block_trials for name, found in runs.items()}
     results = judge.results(judge.standing(trials), runs, trials)
     return {name: result for name, result in results.items() if name in runs}

@@ -10,9 +10,9 @@ import pytest
 from cellworlds import World, loop, plan, request
 
 from harness.config import Settings
-from harness.errors import ConfigError, ExitCode
+from harness.errors import ConfigError, ExitCode, HostError
 from harness.host.paths import Paths
-from harness.lab.matrixviews import matrix_view
+from harness.lab.matrixviews import matrix_view, rejudged
 from harness.lab.workspace import Workspace
 from harness.model.matrix import CellVerdict, GatePolicy, MatrixView
 from harness.model.run import RunState
@@ -80,7 +80,7 @@ def test_an_open_one_says_what_is_known(workspace: Workspace) -> None:
 
 
 def test_an_open_gate_says_what_it_believes(workspace: Workspace) -> None:
-    world = World(speeds={"b": 0.4}, noise=0.05, kill_after=25)
+    world = World(speeds={"b": 0.4}, noises={"a": 0.3, "c": 0.3}, kill_after=31)
     with pytest.raises(KeyboardInterrupt):
         loop(workspace.store, world).execute(request(plan("a", "b", "c", policy=GatePolicy(error=0.15))))
     found = matrix_view(workspace, "last")
@@ -88,7 +88,7 @@ def test_an_open_gate_says_what_it_believes(workspace: Workspace) -> None:
     assert found.open
     assert results["b"].verdict is CellVerdict.SLOWER
     assert "of at most 10 blocks" in results["a"].reason or results["a"].verdict is CellVerdict.NOT_WORSE
-    assert found.outcome.boots == 25
+    assert found.outcome.boots == 31
     assert found.outcome.exit_code is ExitCode.BAD
 
 
@@ -119,3 +119,44 @@ def test_a_search_is_none(workspace: Workspace) -> None:
     workspace.store.create_run(factories.run(verb="bisect"))
     with pytest.raises(ConfigError, match="no matrix but a `kab bisect`"):
         matrix_view(workspace, "last")
+
+
+WAIVERS = """\
+- {cells: b, owner: ann@example.org, reason: known, until: 2199-01-31}
+- {cells: elsewhere/*, owner: bob@example.org, reason: of a cell that was left out, until: 2199-01-31}
+"""
+
+
+def gate_of(workspace: Workspace, verb: str = "gate", prefix: str = "") -> MatrixView:
+    """A stored gate whose cell b is slower, and whose cell c the host took."""
+    names = [f"{prefix}{name}" for name in "abc"]
+    world = World(speeds={names[1]: 0.6}, raising={names[2]: HostError("QEMU went away")})
+    run, _ = loop(workspace.store, world).execute(request(plan(*names, policy=GatePolicy()), verb=verb))
+    return matrix_view(workspace, run.id)
+
+
+def test_a_stored_gate_is_judged_anew_with_the_waivers_that_are_of_it(workspace: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "waivers.yaml"
+    file.write_text(WAIVERS)
+    view = gate_of(workspace)
+    assert view.outcome.exit_code is ExitCode.BAD
+    anew = rejudged(view, file)
+    a, b, c = anew.outcome.cells
+    assert a == view.outcome.cells[0]
+    assert (b.verdict, b.waiver and b.waiver.owner) == (CellVerdict.SLOWER, "ann@example.org")
+    # What the host took, no waiver gives back.
+    assert c == view.outcome.cells[2]
+    assert anew.outcome.exit_code is ExitCode.HOST
+    assert matrix_view(workspace, view.run.id) == view
+    file.write_text(WAIVERS.replace("cells: b,", "cells: nowhere,"))
+    with pytest.raises(ConfigError, match="fits nothing"):
+        rejudged(view, file)
+    file.write_text("")
+    assert rejudged(view, file).outcome == view.outcome
+
+
+def test_waivers_of_the_file_hold_on_every_series_of_a_night(workspace: Workspace, tmp_path: Path) -> None:
+    file = tmp_path / "waivers.yaml"
+    file.write_text(WAIVERS)
+    anew = rejudged(gate_of(workspace, "nightly", "debian:6.12/"), file)
+    assert anew.outcome.cells[1].waiver is not None
