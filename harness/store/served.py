@@ -117,7 +117,7 @@ class _Outbox(SqlStore):
         """Everything that waits. Raises as copying does."""
         with self.reading() as connection:
             marks = connection.execute(select(_WAITING).where(_WAITING.c.refused == "")).all()
-            parents = dict(connection.execute(select(runs.c.id, runs.c.parent)).tuples().all())
+            parents = {row.id: row.parent for row in connection.execute(select(runs.c.id, runs.c.parent))}
         if not marks:
             return Copied()
         # With what they are inside of: a server that was taken back from a copy may lack it.
