@@ -30,6 +30,7 @@ DECIDES = frozenset({"numpy", "scipy"})
         (("report", "last"), 575, BOOTS | DECIDES),
         (("alarms",), 545, BOOTS | DECIDES | {"jinja2"}),
         (("history",), 560, BOOTS | DECIDES),
+        (("site", "public"), 600, BOOTS | DECIDES),
         (("kernels", "list"), 430, BOOTS | DECIDES | {"sqlalchemy", "jinja2"}),
         (("kernels", "show", "debian:6.12"), 430, BOOTS | DECIDES | {"sqlalchemy", "jinja2"}),
         (("image", "list"), 430, BOOTS | DECIDES | {"sqlalchemy", "jinja2"}),
@@ -46,6 +47,7 @@ def test_verbs_that_read_import_little(
     monkeypatch.setenv("KAB_STATE_DIR", str(tmp_path / "state"))
     monkeypatch.setenv("KAB_CACHE_DIR", str(tmp_path / "cache"))
     monkeypatch.setenv("KAB_SETTINGS", str(tmp_path / "settings.yaml"))
+    monkeypatch.chdir(tmp_path)
     # Nobody listens there, so that nothing is fetched.
     monkeypatch.setenv("KAB_DEBIAN_MIRROR", "http://127.0.0.1:9/debian")
     monkeypatch.setenv("KAB_DEBIAN_SECURITY_MIRROR", "http://127.0.0.1:9/debian-security")
