@@ -46,8 +46,6 @@ class Look:
 
 def look_at(page: Path, folder: Path, *, width: int, dark: bool = False) -> Look:
     """Lay `page` out `width` pixels wide, all that is folded opened, in a copy in `folder`. Skips without Chromium."""
-    if CHROMIUM is None:
-        pytest.skip("no Chromium")
     text = page.read_text()
     assert "<script" not in text.lower(), "a page is whole without JavaScript"
     # What the page forbids is the measuring, too.
@@ -60,14 +58,8 @@ def look_at(page: Path, folder: Path, *, width: int, dark: bool = False) -> Look
         '<!DOCTYPE html><meta charset="utf-8"><meta name="color-scheme" content="light dark">'
         f'<iframe width="{width}" height="1000" style="border: 0" srcdoc="{escape(text)}"></iframe>'
     )
-    done = subprocess.run(
-        [
-            CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage",
-            f"--user-data-dir={folder / 'profile'}", "--window-size=1400,1100", "--virtual-time-budget=3000",
-            f"--blink-settings=preferredColorScheme={0 if dark else 1}", "--dump-dom", copy.as_uri(),
-        ],
-        capture_output=True, text=True, timeout=120, check=True,
-    )  # fmt: skip
+    scheme = f"--blink-settings=preferredColorScheme={0 if dark else 1}"
+    done = _run(copy, folder, "--window-size=1400,1100", "--virtual-time-budget=3000", scheme, "--dump-dom")
     found = re.search(r'<pre id="kab-looked">(.*?)</pre>', done.stdout, re.DOTALL)
     assert found, done.stderr[-2000:]
     told = json.loads(
@@ -76,3 +68,18 @@ def look_at(page: Path, folder: Path, *, width: int, dark: bool = False) -> Look
     assert (told["width"], told["dark"]) == (width, dark), told["width"]
     kinds = ("overflow", "overlap", "cut", "contrast")
     return Look(width=width, dark=dark, texts=told["texts"], **{kind: tuple(told[kind]) for kind in kinds})
+
+
+def sheets(page: Path, folder: Path) -> int:
+    """Sheets of paper that `page` is printed on."""
+    printed = folder / "printed.pdf"
+    _run(page, folder, f"--print-to-pdf={printed}", "--no-pdf-header-footer")
+    return len(re.findall(rb"/Type\s*/Page[^s]", printed.read_bytes()))
+
+
+def _run(page: Path, folder: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    if CHROMIUM is None:
+        pytest.skip("no Chromium")
+    plain = ("--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--disable-dev-shm-usage")
+    words = [CHROMIUM, *plain, f"--user-data-dir={folder / 'profile'}", *options, page.as_uri()]
+    return subprocess.run(words, capture_output=True, text=True, timeout=120, check=True)

@@ -83,6 +83,18 @@ def test_a_site_has_no_fault(tmp_path: Path) -> None:
             assert look.faults == {}, (page.name, width, dark)
 
 
+def test_a_small_matrix_is_whole_on_paper_and_a_large_one_is_not(tmp_path: Path) -> None:
+    sheets = {}
+    for name, view in (("small", matrices.gate()), ("large", matrices.large(40))):
+        html = matrix_html(view)
+        for state, text in (("as it is", html), ("open", html.replace("<details", "<details open"))):
+            page = tmp_path / f"{name}.html"
+            page.write_text(text)
+            sheets[name, state] = browser.sheets(page, tmp_path)
+    assert sheets["small", "as it is"] == sheets["small", "open"] > 3
+    assert sheets["large", "as it is"] < sheets["large", "open"]
+
+
 def test_what_is_looked_for_is_found(tmp_path: Path) -> None:
     page = tmp_path / "faulty.html"
     page.write_text(FAULTY)

@@ -1,7 +1,9 @@
 """A site from the store: pages that lead to each other, the newest state of every cell, and nothing written twice."""
 
 import re
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -161,3 +163,25 @@ def test_the_verb(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "kab-site.json").unlink()
     assert run_command(["site", str(folder)], make_lab=make) == ExitCode.USAGE
     assert "is not empty, and kab did not make it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE matrices SET plan = 'x' WHERE run_key = (SELECT key FROM runs WHERE id = '20261113-2310-rele')",
+        "UPDATE trials SET outcome = 'x' WHERE run_key = (SELECT key FROM runs WHERE id = '20261113-c001-rele')",
+    ],
+    ids=["plan", "boots"],
+)
+def test_what_is_damaged_spoils_nothing_else(statement: str, lab: Lab, tmp_path: Path) -> None:
+    sites.filled(lab)
+    with closing(sqlite3.connect(lab.paths.database)) as connection, connection:
+        connection.execute(statement)
+    made = lab.site(tmp_path / "site")
+    if "matrices" in statement:
+        assert ["20261113-2310-rele" in message and "damaged" in message for message in made.damaged] == [True]
+        assert made.runs == 2
+    else:
+        assert "cannot be told" in flat(tmp_path / "site" / "run" / "20261113-2310-rele.html")
+        assert "slower, 7.2.12" in flat(cell_of(tmp_path / "site", "shared-dio.btrfs.virtio"))
+    assert "▼ -24 % slower" in flat(made.overview) or made.runs == 2
