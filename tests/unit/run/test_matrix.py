@@ -9,7 +9,7 @@ from cellworlds import Watching, World, cell, loop, plan, request
 
 from harness.errors import BuildError, ConfigError, ExitCode, HostError, NoKernelError
 from harness.model.experiment import Arm
-from harness.model.matrix import CellVerdict, Ending, FailKind, MatrixOutcome, Waiver
+from harness.model.matrix import CellVerdict, Ending, FailKind, GatePolicy, MatrixOutcome, Waiver
 from harness.model.run import Parent, RunState, SubrunRole
 from harness.model.trial import Outcome
 from harness.model.verdict import Verdict
@@ -268,3 +268,47 @@ def test_one_seed_tells_those_of_all_cells(store: SqlStore) -> None:
     own = plan("a", cells=(cell("a", seed=3),))
     run, _ = loop(store, World()).execute(request(own, seed=None))
     assert store.run(store.matrices.cells(run.id)["a"]).seed == 3
+
+
+class FullDisk:
+    """A store whose disk is full after so many boots, until somebody makes room."""
+
+    def __init__(self, store: SqlStore, boots: int) -> None:
+        self._store = store
+        self.room: float = boots
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
+
+    def append_trial(self, *asked: object) -> None:
+        if self.room <= 0:
+            raise HostError("the results database cannot grow: its disk is full", remedy="Make room there.")
+        self.room -= 1
+        self._store.append_trial(*asked)  # type: ignore[arg-type]
+
+    def create_run(self, run: object) -> None:
+        if self.room <= 0:
+            raise HostError("the results database cannot grow: its disk is full", remedy="Make room there.")
+        self._store.create_run(run)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("policy", [None, GatePolicy()])
+@pytest.mark.parametrize("boots", [3, 11])
+def test_a_disk_that_fills_up_stops_it_and_loses_the_boot_in_flight_only(
+    store: SqlStore, policy: GatePolicy | None, boots: int
+) -> None:
+    world, full = World(), FullDisk(store, boots)
+    asked = request(plan("a", "b", "c", policy=policy))
+    with pytest.raises(HostError, match="its disk is full") as told:
+        loop(full, world).execute(asked)  # type: ignore[arg-type]
+    assert "the same command continues" in told.value.remedy
+    opened = store.run("last")
+    assert opened.state is RunState.OPEN
+    assert len(world.made) <= boots + 2, "no boot is made that cannot be kept"
+    full.room = float("inf")
+    run, outcome = loop(full, world).execute(asked)  # type: ignore[arg-type]
+    assert run.id == opened.id
+    assert outcome.exit_code is ExitCode.GOOD
+    cells = store.matrices.cells(run.id)
+    assert outcome.boots == sum(len(store.run(one).trials) for one in cells.values()) <= len(world.made)
+    assert len(set(world.made_places)) == outcome.boots
