@@ -105,10 +105,19 @@ def tile_of(result: CellResult, metrics: Mapping[str, Metric], *, link: str) -> 
         sign=SIGNS[result.verdict],
         word=verdict_words(result.verdict),
         kind=KINDS[result.verdict],
-        strength=3 if result.verdict is CellVerdict.FAULTY else sum(size >= least for least in _STRENGTHS),
+        strength=_strength(result.verdict, size),
         change=percent(ratio) if told and ratio is not None and math.isfinite(ratio) else NOTHING,
         metric=lead.metric if told and lead else "",
         waived=is_waived(result),
+    )
+
+
+def _strength(verdict: CellVerdict, size: float) -> int:
+    """How strongly a tile is coloured; a change that is not shown, weakly."""
+    if verdict is CellVerdict.FAULTY:
+        return len(_STRENGTHS)
+    return min(
+        sum(size >= least for least in _STRENGTHS), 1 if verdict is CellVerdict.INCONCLUSIVE else len(_STRENGTHS)
     )
 
 

@@ -125,7 +125,7 @@ def _urgent(view: MatrixView, cards: Sequence[CellCard]) -> tuple[tuple[str, tup
     groups = (
         ("Fails" if view.plan.policy else "Worse", those(ExitCode.BAD)),
         ("Could not be measured", those(ExitCode.HOST, ExitCode.USAGE)),
-        ("Cannot be told", those(ExitCode.CANNOT_TELL)),
+        ("Not decided yet" if view.open else "Cannot be told", those(ExitCode.CANNOT_TELL)),
         ("Waived", waived),
     )
     return tuple((title, found) for title, found in groups if found)

@@ -113,6 +113,12 @@ def test_whatever_there_is(view) -> None:
     page(view)
 
 
+def test_an_open_matrix_is_not_told_as_one_that_cannot_be_told() -> None:
+    text = flat(page(matrices.unfinished()))
+    assert "Not decided yet: 7" in text
+    assert "Cannot be told" not in text
+
+
 @pytest.mark.parametrize(
     ("fates", "told"),
     [
