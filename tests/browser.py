@@ -13,7 +13,7 @@ import pytest
 CHROMIUM = next(
     (
         found
-        for name in ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
+        for name in ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
         if (found := shutil.which(name))
     ),
     None,

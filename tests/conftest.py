@@ -8,9 +8,11 @@ import pytest
 
 from harness import interruption
 
-# A pipeline may start us with SIGINT ignored, as a shell does with what it runs in the background, and processes that
-# the tests start would inherit that. A handler is not inherited: they get the default, as on a terminal.
+# A pipeline may start us with SIGINT ignored, as a shell does with what it runs in the background, or SIGHUP, as nohup
+# does, and processes that the tests start would inherit that. A handler is not inherited: they get the default, as on a
+# terminal.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
