@@ -52,8 +52,10 @@ def percent(value: float) -> str:
 
 
 def level(error: float) -> str:
-    """Confidence level of an error rate: 99 %, 99.75 %."""
-    return f"{(1.0 - error) * 100.0:.6g} %"
+    """Confidence level of an error rate, to three digits of that: 99 %, 99.75 %, 98.33 %, 99.9975 %."""
+    digits = 2 - math.floor(math.log10(error * 100.0)) if error > 0 else 0
+    text = f"{(1.0 - error) * 100.0:.{max(digits, 1)}f}"
+    return f"{text.rstrip('0').rstrip('.')} %"
 
 
 def seconds(value: float) -> str:

@@ -252,6 +252,7 @@ def test_every_witness_is_explained() -> None:
         (ratio(3.384), "x3.38"), (ratio(0.9964), "x0.996"), (ratio(None), "-"), (ratio(0.0123), "x0.0123"),
         (interval(3.01, 3.79), "3.01 to 3.79"), (interval(0.82, 1.043), "0.820 to 1.043"), (interval(None, 1), "-"),
         (interval(1.5, float("inf")), "1.50 to inf"), (level(0.01), "99 %"), (level(0.0025), "99.75 %"),
+        (level(1 / 60), "98.33 %"), (level(0.000025), "99.9975 %"), (level(0.1), "90 %"),
         (seconds(12.61), "12.6 s"), (seconds(250), "4 min 10 s"), (seconds(7500), "2 h 05 min"),
         (str(scale_for("us", 9_000, 12_000)), "(1000.0, 'ms')"), (str(scale_for("us", 9_000)), "(1.0, 'us')"),
         (str(scale_for("1/s", 1e9, None)), "(1.0, '1/s')"),
