@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from kernelspecs import available
 from prebuilt import PrebuiltHistory, choose_kernels, git, make_history
 
 from harness.errors import ExitCode
@@ -29,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def history(folder: Path) -> PrebuiltHistory:
     with KernelLibrary(default_paths()) as library:
-        return make_history(folder, choose_kernels(library.list_available()))
+        return make_history(folder, choose_kernels(available(library)))
 
 
 def environment(folder: Path) -> dict[str, str]:
