@@ -1,52 +1,23 @@
 """What bisections keep besides their run; implements harness.interfaces.Bisections."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
-from datetime import UTC, datetime
+from sqlalchemy import insert, select
 
-from sqlalchemy import Connection, insert, select, update
-
-from harness.errors import ConfigError, HostError
 from harness.model.bisection import BisectionOutcome, BisectionPlan, IdenticalBuild, Mark, Subrun
-from harness.model.run import Parent, Run, RunState, SubrunRole
-from harness.parse.foreign import printable
+from harness.model.run import Parent, RunState, SubrunRole
 from harness.parse.plainjson import decode, from_plain, to_plain
-from harness.store.damage import document, readable
+from harness.store.damage import document
 from harness.store.failures import again
-from harness.store.rows import run_row
+from harness.store.plans import SqlPlans
 from harness.store.schema import bisections, identical_builds, marks, runs
 
-_Transaction = Callable[[], AbstractContextManager[Connection]]
 
+class SqlBisections(SqlPlans[BisectionPlan, BisectionOutcome]):
+    """Plans, marks, identical builds and outcomes, and which runs are inside."""
 
-class SqlBisections:
-    """Plans, marks, identical builds and outcomes, and which runs are inside.
-
-    Made by SqlStore, whose transactions it uses. Raises HostError as it does.
-    """
-
-    def __init__(self, reading: _Transaction, writing: _Transaction, name: str) -> None:
-        self._reading = reading
-        self._writing = writing
-        self._name = name
-
-    @again
-    def create(self, run: Run, plan: BisectionPlan) -> None:
-        """Store a new open run together with its plan. Raises HostError when its id is taken."""
-        with self._writing() as connection:
-            if connection.execute(select(runs.c.key).where(runs.c.id == run.id)).first() is not None:
-                raise HostError(f"there is a run {run.id} in {self._name} already", remedy="Run the command again.")
-            connection.execute(insert(runs).values(run_row(run)))
-            key = self._key(connection, run.id)
-            connection.execute(insert(bisections).values(run_key=key, plan=to_plain(plan), outcome=None))
-
-    def plan(self, run_id: str) -> BisectionPlan | None:
-        """The plan of a run, None when it is no bisection. Raises ConfigError for an unknown run."""
-        with self._reading() as connection:
-            key = self._key(connection, run_id)
-            found = connection.execute(select(bisections.c.plan).where(bisections.c.run_key == key)).scalar()
-        with self._readable("plan", run_id):
-            return None if found is None else from_plain(BisectionPlan, document(found))
+    table = bisections
+    plan_type = BisectionPlan
+    outcome_type = BisectionOutcome
+    called = "search"
 
     @again
     def add_mark(self, run_id: str, mark: Mark) -> None:
@@ -98,41 +69,11 @@ class SqlBisections:
                 for row in rows
             )
 
-    @again
-    def finish(self, run_id: str, outcome: BisectionOutcome) -> None:
-        """Store the outcome and close the run; a second time replaces the outcome."""
-        with self._writing() as connection:
-            key = self._key(connection, run_id)
-            connection.execute(update(bisections).where(bisections.c.run_key == key).values(outcome=to_plain(outcome)))
-            connection.execute(
-                update(runs)
-                .where(runs.c.key == key)
-                .values(state=RunState.FINISHED.value, finished=datetime.now(UTC).isoformat())
-            )
-
-    def outcome(self, run_id: str) -> BisectionOutcome | None:
-        """What the search came to, None while it is open."""
-        with self._reading() as connection:
-            key = self._key(connection, run_id)
-            found = connection.execute(select(bisections.c.outcome).where(bisections.c.run_key == key)).scalar()
-        with self._readable("outcome", run_id):
-            plain = None if found is None else document(found)
-            return None if plain is None else from_plain(BisectionOutcome, plain)
-
     def newest(self, *, unfinished: bool = False) -> str | None:
         """Id of the newest bisection, or of the newest that is not finished."""
-        query = select(runs.c.id).join(bisections, bisections.c.run_key == runs.c.key).order_by(runs.c.key.desc())
+        query = self._newest_first()
         if unfinished:
             query = query.where(runs.c.state == RunState.OPEN.value)
         with self._reading() as connection:
             found: str | None = connection.execute(query.limit(1)).scalar()
         return found
-
-    def _readable(self, what: str, run_id: str) -> AbstractContextManager[None]:
-        return readable(f"the {what} of search {printable(run_id)}", self._name)
-
-    def _key(self, connection: Connection, run_id: str) -> int:
-        key: int | None = connection.execute(select(runs.c.key).where(runs.c.id == run_id)).scalar()
-        if key is None:
-            raise ConfigError(f"there is no run {run_id} in {self._name}", remedy="`kab runs` lists what there is.")
-        return key
