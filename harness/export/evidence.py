@@ -7,7 +7,7 @@ from harness.model.run import KernelRecord
 from harness.model.trial import Finding, written
 from harness.parse.foreign import printable
 from harness.report.compare.sentences import finding_lines, kernel_line, outcome_lines
-from harness.report.matrix.words import count_words, exit_code, metric_words, waiver_words
+from harness.report.matrix.words import count_words, metric_words, waiver_words
 from harness.report.wording import repeat_command, setting_lines
 
 # Of the kernel's log, of one cell: the first findings, each with its trace.
@@ -25,7 +25,7 @@ def run_facts(view: MatrixView) -> dict[str, str]:
         "verb": view.run.verb,
         "title": view.plan.title,
         "state": "open" if view.open else "finished",
-        "exit_code": str(int(exit_code(view))),
+        "exit_code": str(int(view.exit_code)),
         "cells": count_words(view.outcome.cells),
         "boots": str(view.outcome.boots),
         "kab_version": view.run.kab_version,

@@ -24,7 +24,7 @@ from harness.lab.searchrequest import SearchRequest
 from harness.lab.workspace import Workspace
 from harness.model.alarm import Alarm
 from harness.model.bisection import EdgeWish
-from harness.model.matrix import SERIES_AXIS, MatrixOutcome
+from harness.model.matrix import SERIES_AXIS, MatrixOutcome, worst
 from harness.model.run import Run
 from harness.report.wording import resolved_spec
 
@@ -61,12 +61,8 @@ class NightlyResult:
     @property
     def exit_code(self) -> ExitCode:
         """By a gate's rules, over all rounds."""
-        found = {outcome.exit_code for _, outcome in self.rounds}
-        found |= {ExitCode.HOST if isinstance(error, HostError) else ExitCode.USAGE for error in self.troubles}
-        for code in (ExitCode.BAD, ExitCode.HOST, ExitCode.USAGE, ExitCode.CANNOT_TELL):
-            if code in found:
-                return code
-        return ExitCode.GOOD
+        troubles = (ExitCode.HOST if isinstance(error, HostError) else ExitCode.USAGE for error in self.troubles)
+        return worst((*(outcome.exit_code for _, outcome in self.rounds), *troubles))
 
 
 def nightly(workspace: Workspace, wanted: NightlyRequest, *, bench: BenchChoice) -> NightlyResult:

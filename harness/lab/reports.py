@@ -153,9 +153,8 @@ class MatrixReport:
 
     @property
     def exit_code(self) -> ExitCode:
-        """The outcome's status; nothing is good while more boots may come."""
-        code = self.view.outcome.exit_code
-        return ExitCode.CANNOT_TELL if self.view.open and code is ExitCode.GOOD else code
+        """The matrix's status."""
+        return self.view.exit_code
 
     def text(self) -> str:
         """The summary for a terminal."""

@@ -1,6 +1,6 @@
 """A matrix: many experiments in one file, what a gate demands of them, and what came of each."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
@@ -152,6 +152,13 @@ class CellResult:
         return ExitCode.CANNOT_TELL if self.verdict is CellVerdict.INCONCLUSIVE else ExitCode.GOOD
 
 
+def worst(codes: Iterable[ExitCode]) -> ExitCode:
+    """The status that several make together: bad goes before trouble, and trouble before doubt."""
+    found = set(codes)
+    order = (ExitCode.BAD, ExitCode.HOST, ExitCode.USAGE, ExitCode.CANNOT_TELL)
+    return next((code for code in order if code in found), ExitCode.GOOD)
+
+
 class Ending(StrEnum):
     """Why a matrix makes no further boot."""
 
@@ -174,11 +181,7 @@ class MatrixOutcome:
     @property
     def exit_code(self) -> ExitCode:
         """The status for scripts: 1 if any cell is bad, else that of trouble, else 125 if any is open, else 0."""
-        found = {result.exit_code for result in self.cells}
-        for code in (ExitCode.BAD, ExitCode.HOST, ExitCode.USAGE, ExitCode.CANNOT_TELL):
-            if code in found:
-                return code
-        return ExitCode.GOOD
+        return worst(result.exit_code for result in self.cells)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,3 +218,9 @@ class MatrixView:
     cells: tuple[CellView, ...]
     # Whether more boots may come.
     open: bool = False
+
+    @property
+    def exit_code(self) -> ExitCode:
+        """The outcome's status; nothing is good while more boots may come."""
+        code = self.outcome.exit_code
+        return ExitCode.CANNOT_TELL if self.open and code is ExitCode.GOOD else code

@@ -16,7 +16,6 @@ import pytest
 
 from harness.export.ktap import to_ktap
 from harness.export.statuses import Status, cell_status, metric_status
-from harness.report.matrix.words import exit_code
 
 pytestmark = pytest.mark.integration
 
@@ -50,7 +49,7 @@ def test_it_reads_every_cell_and_metric(make, kunit: Path, tmp_path: Path) -> No
     words = [sys.executable, str(kunit), "parse", str(log), f"--json={told}"]
     done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=60)
     assert "[ERROR]" not in done.stdout, done.stdout
-    assert done.returncode == int(exit_code(view) != 0), done.stderr
+    assert done.returncode == int(view.exit_code != 0), done.stderr
     read = json.loads(told.read_text(encoding="utf-8"))
     groups = {group["name"]: group["test_cases"] for group in read["sub_groups"]}
     alone = {case["name"]: case["status"] for case in read["test_cases"]}

@@ -16,7 +16,7 @@ from harness.model.workload import Metric
 from harness.parse.plainjson import to_plain
 from harness.report.compare.sentences import finding_lines, note_lines, outcome_lines
 from harness.report.jsonparts import comparison_json, finite, load_schema, metrics_json
-from harness.report.matrix.words import count_words, exit_code, kernels_words
+from harness.report.matrix.words import count_words, kernels_words
 from harness.report.wording import ordered, repeat_command
 from harness.workloads.registry import metrics_of
 
@@ -48,7 +48,7 @@ def matrix_to_json(view: MatrixView) -> dict[str, Any]:
         },
         "title": view.plan.title,
         "headline": f"{count_words(outcome.cells)}: {kernels_words(view)}",
-        "exit_code": int(exit_code(view)),
+        "exit_code": int(view.exit_code),
         "ending": outcome.ending,
         "boots": outcome.boots,
         "duration_s": outcome.duration_s,

@@ -3,7 +3,6 @@
 from collections import Counter
 from collections.abc import Sequence
 
-from harness.errors import ExitCode
 from harness.model.matrix import CellResult, MatrixView, MetricVerdict, Waiver
 from harness.parse.foreign import printable
 from harness.parse.units import fraction_text
@@ -15,12 +14,6 @@ from harness.report.wording import counted, effect
 
 # Of a sentence that came from elsewhere: the whole of it is in the store.
 _LONGEST_TEXT = 400
-
-
-def exit_code(view: MatrixView) -> ExitCode:
-    """The status of the whole; nothing is good while more boots may come."""
-    code = view.outcome.exit_code
-    return ExitCode.CANNOT_TELL if view.open and code is ExitCode.GOOD else code
 
 
 def waiver_words(waiver: Waiver) -> str:

@@ -10,7 +10,6 @@ import pytest
 from junitparser import Error, Failure, JUnitXml, Properties, Skipped
 
 from harness.export.junit import to_junit
-from harness.report.matrix.words import exit_code
 
 pytestmark = pytest.mark.unit
 
@@ -84,7 +83,7 @@ def test_counts_are_those_of_the_tests_and_good_is_status_0(make) -> None:
     assert (suites.tests, suites.failures, suites.errors, suites.skipped) == (
         len(cases), kinds[Failure], kinds[Error], kinds[Skipped],
     )  # fmt: skip
-    assert (kinds[Failure] + kinds[Error] == 0) == (exit_code(view) == 0)
+    assert (kinds[Failure] + kinds[Error] == 0) == (view.exit_code == 0)
     assert len({(case.classname, case.name) for case in cases}) == len(cases)
 
 

@@ -11,7 +11,6 @@ import pytest
 from tap.parser import Parser
 
 from harness.export.ktap import to_ktap
-from harness.report.matrix.words import exit_code
 
 pytestmark = pytest.mark.unit
 
@@ -31,7 +30,7 @@ def test_the_plan_and_every_cell_are_read(make) -> None:
     results = read(view)
     assert plan.expected_tests == len(results) == len(view.cells) + view.open
     assert [line.number for line in results] == list(range(1, len(results) + 1))
-    assert all(line.ok for line in results) == (exit_code(view) == 0)
+    assert all(line.ok for line in results) == (view.exit_code == 0)
     cells = results[: len(view.cells)]
     assert [line.ok for line in cells] == [cell.result.exit_code == 0 for cell in view.cells]
     assert [line.skip for line in cells] == [cell.result.waiver is not None for cell in view.cells]
