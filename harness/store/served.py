@@ -214,6 +214,8 @@ class ServedStore(SqlStore):
         self._pause_s = 0.0
         self._not_before = 0.0
         self._told = False
+        # Runs whose copies this process knows to be whole.
+        self._mirrored: set[str] = set()
         self.bisections = cast("Any", _Part(self, "bisections"))
         self.matrices = cast("Any", _Part(self, "matrices"))
         try:
@@ -305,6 +307,8 @@ class ServedStore(SqlStore):
                 self._gone(error)
             else:
                 call(self._outbox())
+                if new is not None:
+                    self._mirrored.add(new.id)
                 return result
         local = self._outbox()
         if beside is not None and not local.has(beside):
@@ -404,13 +408,18 @@ class ServedStore(SqlStore):
                 lock.close()
 
     def _mirror(self, run_id: str) -> None:
-        """Have the run, what it is inside of and what is inside of it, in the outbox, too."""
+        """Have the run, what it is inside of and what is inside of it, in the outbox, too.
+
+        Once in a process: one that was killed between the two writes left the server with a boot more.
+        """
         local = self._outbox()
-        if local.has(run_id):
+        # What is finished may have been tidied away, by another process too.
+        if run_id in self._mirrored and local.has(run_id):
             return
         server = self._up()
         ids = _family(server, run_id)
         copy_store(server, local, only=ids, own=True)
+        self._mirrored |= ids
 
     # As SqlStore.
 

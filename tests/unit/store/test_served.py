@@ -323,6 +323,24 @@ def test_a_server_that_does_not_answer_is_left_alone_for_a_while(
         assert store.waiting().trials == 0
 
 
+def test_a_kab_that_was_killed_before_its_copy_was_written(server: Server) -> None:
+    """The server has a boot that the outbox lacks: who goes on looks at both once more, before the server goes."""
+    with server.open() as store, server.stored() as there:
+        store.create_run(factories.run(id="one", digest="d"))
+        store.append_trial("one", SOME[0])
+        there.append_trial("one", SOME[1])
+    with server.open() as store:
+        assert len(store.unfinished("d").trials) == 2
+        server.up = False
+        store.append_trial("one", SOME[2])
+    with server.open() as store:
+        assert [trial.spec for trial in store.unfinished("d").trials] == [trial.spec for trial in SOME[:3]]
+        server.up = True
+        store.deliver()
+    with server.stored() as there:
+        assert [trial.spec for trial in there.run("one").trials] == [trial.spec for trial in SOME[:3]]
+
+
 @pytest.mark.parametrize("part", [SqlBisections, SqlMatrices])
 def test_every_call_that_writes_is_known_to_write(part: type) -> None:
     """One that was taken to read would be lost while the server is away."""
