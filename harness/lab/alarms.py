@@ -13,6 +13,7 @@ from harness.report.history.alarmtext import alarm_text
 from harness.report.wording import repeat_command, resolved_spec
 
 if TYPE_CHECKING:
+    from harness.config import Request
     from harness.store.alarms import AlarmListing
 
 # Of an owner and of a note, in characters.
@@ -57,15 +58,20 @@ def story_of(workspace: Workspace, alarm: Alarm) -> AlarmStory:
 
 def bisect_command(alarm: Alarm, run: Run | None) -> str:
     """The `kab bisect` over the kernels between both of an alarm, with the guest, disk and workload of its A/B."""
-    from harness.config import load_workloads, request_of, words_of
+    from harness.config import words_of
 
     ends = (resolved_spec(alarm.before), resolved_spec(alarm.after))
-    words: tuple[str, ...] = ("--metric", alarm.name.metric)
-    if run is not None:
-        asked = replace(request_of(run.experiment, load_workloads()), baseline=None, candidate=None, max_boots=None)
-        words = words_of(asked)
+    words = ("--metric", alarm.name.metric) if run is None else words_of(searched_for(run))
     edges = "removed" if alarm.worse else "restored"
     return shlex.join(["kab", "bisect", *ends, *words, "--edges", edges])
+
+
+def searched_for(run: Run) -> "Request":
+    """What a search between the kernels of a confirming A/B measures: its guest, disk and workload, and its metric."""
+    from harness.config import load_workloads, request_of
+
+    asked = request_of(run.experiment, load_workloads())
+    return replace(asked, baseline=None, candidate=None, max_boots=None, seed=None)
 
 
 def acknowledge(workspace: Workspace, wanted: str, *, owner: str, due: datetime | None, note: str) -> Alarm:

@@ -6,13 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 
-from harness.config import Request, load_workloads, request_of
+from harness.config import Request, load_workloads
 from harness.config.matrix import MatrixFile, over_series, select
 from harness.errors import ConfigError, ExitCode, HostError, KabError
 from harness.history.nights import NewKernels
 from harness.host.hooks import hook_words, run_hook
 from harness.host.locks import holder, try_lock
-from harness.lab.alarms import AlarmStory, story_of
+from harness.lab.alarms import AlarmStory, searched_for, story_of
 from harness.lab.bench import BenchChoice, OpenBench
 from harness.lab.confirming import screen_and_confirm, suspected
 from harness.lab.matrix import measure_matrix
@@ -276,12 +276,8 @@ def search_of(workspace: Workspace, alarm: Alarm) -> SearchRequest:
 
     Raises ConfigError where that was removed.
     """
-    run = workspace.store.run(alarm.confirmed_by)
-    asked = replace(
-        request_of(run.experiment, load_workloads()), baseline=None, candidate=None, max_boots=None, seed=None
-    )
     return SearchRequest(
-        experiment=asked,
+        experiment=searched_for(workspace.store.run(alarm.confirmed_by)),
         ends=(resolved_spec(alarm.before), resolved_spec(alarm.after)),
         edges=EdgeWish.REMOVED if alarm.worse else EdgeWish.RESTORED,
     )

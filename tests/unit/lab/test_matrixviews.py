@@ -8,6 +8,7 @@ import factories
 import matrices
 import pytest
 from cellworlds import World, loop, plan, request
+from sites import stored
 
 from harness.config import Settings
 from harness.errors import ConfigError, ExitCode, HostError
@@ -25,20 +26,6 @@ def workspace(tmp_path: Path) -> Iterator[Workspace]:
     paths = Paths(cache=tmp_path / "cache", state=tmp_path / "state")
     with Workspace(settings=Settings(), paths=paths) as opened:
         yield opened
-
-
-def stored(workspace: Workspace, view: MatrixView) -> MatrixView:
-    """The view, with all of it in the store."""
-    store = workspace.store
-    store.matrices.create(replace(view.run, state=RunState.OPEN, finished=None), view.plan)
-    for cell in view.cells:
-        if cell.run is not None:
-            store.create_run(cell.run)
-            if cell.decision is not None:
-                store.finish(cell.run.id, cell.decision)
-    if not view.open:
-        store.matrices.finish(view.run.id, view.outcome)
-    return view
 
 
 @pytest.mark.parametrize("make", [matrices.gate, matrices.matrix_run, matrices.hostile])
